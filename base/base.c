@@ -6,12 +6,12 @@
  */
 #include "base/base.h"
 
+#include "base/text.h"
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/text.h"
-#include "base/utf8.h"
 
 const char *gm_status_text(gm_status code)
 {

@@ -1,15 +1,15 @@
 /* cli.c - programs made of commands: dispatch, help, exit codes, signals. */
 #include "base/cli.h"
 
+#include "base/cli_nearest.h"
+#include "base/version.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/cli_nearest.h"
-#include "base/version.h"
 
 /* ---- signals ---- */
 

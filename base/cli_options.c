@@ -1,12 +1,12 @@
 /* cli_options.c - reading the command line by a table, and help from the same table. */
+#include "base/cli.h"
+#include "base/cli_nearest.h"
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/cli.h"
-#include "base/cli_nearest.h"
-#include "base/text.h"
 
 const char *gm_opt_choice(const char *choices, int k, size_t *n)
 {

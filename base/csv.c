@@ -1,10 +1,10 @@
 /* csv.c - see csv.h. */
 #include "base/csv.h"
 
-#include <string.h>
-
 #include "base/sha256.h"
 #include "base/text.h"
+
+#include <string.h>
 
 enum { MAX_CSV_BYTES = 1 << 30 };
 

@@ -8,9 +8,9 @@
 #ifndef GM_CSV_H
 #define GM_CSV_H
 
-#include <stdio.h>
-
 #include "base/base.h"
+
+#include <stdio.h>
 
 /* Write a field, quoted if necessary. A failed write shows when the stream is committed. */
 void gm_csv_put(FILE *to, const char *text);

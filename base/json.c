@@ -10,15 +10,16 @@
  */
 #include "base/json.h"
 
+#include "base/folder.h"
+#include "base/json_scan.h"
+
 #include <cjson/cJSON.h>
+
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/folder.h"
-#include "base/json_scan.h"
 
 /* cJSON tells a short memory and a wrong text alike, by NULL; this tells them apart. */
 static _Thread_local bool memory_was_short;

@@ -1,8 +1,8 @@
 /* json_get.c - members that a file must have, with type, range and a sentence. */
+#include "base/json.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "base/json.h"
 
 /* Fail with "'config.json': 'key' is a string, expected an integer". */
 static gm_status wrong(const gm_json *value, const char *key, const char *want, const char *where,

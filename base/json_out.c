@@ -1,10 +1,10 @@
 /* json_out.c - writing JSON straight into a text. */
+#include "base/json.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/json.h"
 
 static void put(gm_json_out *out, const char *bytes, size_t n)
 {

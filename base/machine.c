@@ -6,13 +6,13 @@
  */
 #include "base/machine.h"
 
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#include "base/text.h"
 
 /* The beginning of a file of /proc or /sys, which are small; "" when it cannot be read. No
  * gm_alloc: looking at limits cannot fail. */

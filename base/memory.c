@@ -6,12 +6,12 @@
  */
 #define _GNU_SOURCE /* madvise */
 
+#include "base/base.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include "base/base.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 

@@ -1,11 +1,11 @@
 /* number.c - numbers read whole, and shown as people write them. */
+#include "base/text.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/text.h"
 
 /* strtoll and friends skip leading space and take a plus sign; we do not. */
 static bool starts_number(const char *text)

@@ -6,13 +6,13 @@
 #define _GNU_SOURCE /* F_OFD_SETLK, renameat2 */
 #include "base/outfile.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/text.h"
 
 #define PART ".part"
 

@@ -9,9 +9,9 @@
 #ifndef GM_OUTFILE_H
 #define GM_OUTFILE_H
 
-#include <stdio.h>
-
 #include "base/base.h"
+
+#include <stdio.h>
 
 typedef struct gm_outfile gm_outfile;
 

@@ -1,6 +1,9 @@
 /* progress.c - progress of long work on stderr: done, rate, time left. */
 #include "base/progress.h"
 
+#include "base/text.h"
+#include "base/utf8.h"
+
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -9,9 +12,6 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/text.h"
-#include "base/utf8.h"
 
 static const double QUIET_S = 2.0;  /* nothing is shown before */
 static const double REDRAW_S = 0.1; /* on a terminal */

@@ -3,13 +3,13 @@
  */
 #include "base/safetensors.h"
 
-#include <assert.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/folder.h"
 #include "base/half.h"
 #include "base/outfile.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { LENGTH_BYTES = 8, DATA_ALIGNMENT = 8 };
 

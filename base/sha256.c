@@ -1,9 +1,9 @@
 /* sha256.c - SHA-256, FIPS 180-4, sections 5 and 6.2. */
 #include "base/sha256.h"
 
-#include <string.h>
-
 #include "base/sha256_blocks.h"
+
+#include <string.h>
 
 /* Fractional parts of the cube roots of the first 64 primes. */
 const uint32_t gm_sha256_round[64] = {

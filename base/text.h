@@ -7,10 +7,10 @@
 #ifndef GM_TEXT_H
 #define GM_TEXT_H
 
+#include "base/base.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "base/base.h"
 
 typedef struct gm_text {
     char *at;   /* n bytes and a NUL; NULL while nothing was appended */

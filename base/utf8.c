@@ -5,10 +5,10 @@
  */
 #include "base/utf8.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include "base/text.h"
 
 static bool is_tail(unsigned char byte)
 {

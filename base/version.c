@@ -5,9 +5,9 @@
  */
 #include "base/version.h"
 
-#include <gnu/libc-version.h>
-
 #include "version_info.h" /* in the build folder */
+
+#include <gnu/libc-version.h>
 
 const char gm_version[] = GM_VERSION;
 const char gm_commit[] = GM_COMMIT;

@@ -1,12 +1,12 @@
 /* about.c - see about.h. */
 #include "cluster/about.h"
 
+#include "cluster/from_atlas.h"
+#include "text/words.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "cluster/from_atlas.h"
-#include "text/words.h"
 
 enum { BATCH = 1024 }; /* documents whose texts are held at a time */
 

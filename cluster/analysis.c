@@ -1,14 +1,14 @@
 /* analysis.c - the steps of gm-cluster fit in order. */
 #include "cluster/analysis.h"
 
-#include <math.h>
-#include <stdio.h>
-
 #include "base/cli.h"
 #include "base/machine.h"
 #include "base/text.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
+
+#include <math.h>
+#include <stdio.h>
 
 enum { MIN_DOCUMENTS = 15 };
 

@@ -1,11 +1,11 @@
 /* assess.c - the figures, one after another. See assess.h. */
 #include "cluster/assess.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "cluster/quality.h"
 #include "cluster/validity.h"
+
+#include <math.h>
+#include <string.h>
 
 static gm_status find_validity(gm_assessment *a, const gm_assess_input *in, gm_error *err)
 {

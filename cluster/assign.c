@@ -1,7 +1,4 @@
 /* assign.c - gm-cluster assign: the documents of another trace on an atlas's map. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/csv.h"
 #include "base/json.h"
@@ -10,6 +7,9 @@
 #include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
 #include "cluster/place.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* A document is far from the map when its distance is beyond this quantile of the map's own; of
  * documents like its own 1 % are. Of how many more than that a warning is due. */

@@ -1,13 +1,13 @@
 /* atlas_make.c - arrays of the atlas from an analysis. */
 #include "cluster/atlas_make.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "cluster/atlas_notes.h"
 #include "cluster/examples.h"
 #include "cluster/profile.h"
 #include "text/script.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 static gm_status no_memory(gm_error *err)
 {

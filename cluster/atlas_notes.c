@@ -1,15 +1,15 @@
 /* atlas_notes.c - what an atlas says about itself. */
 #include "cluster/atlas_notes.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "base/version.h"
 #include "cluster/cluster_verdict.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 #include "cluster/summary.h"
+
+#include <math.h>
+#include <string.h>
 
 /* Move what was written into the arena. */
 static gm_status finish(const char **json, gm_arena *arena, gm_json_out *out, gm_error *err)

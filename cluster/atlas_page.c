@@ -1,14 +1,14 @@
 /* atlas_page.c - the page of an atlas, part by part. The scripts stand in cluster/page/. */
 #include "cluster/atlas_page.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "cluster/from_atlas.h"
 #include "cluster/page_assets.h"
 #include "cluster/page_data.h"
 #include "cluster/page_quality.h"
 #include "cluster/summary.h"
+
+#include <math.h>
+#include <string.h>
 
 /* Shares are kept for so many experts that documents x experts stays below: 2^21 levels are
  * about a megabyte of the page. */

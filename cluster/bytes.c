@@ -1,10 +1,10 @@
 /* bytes.c - rounding, and products of what is rounded. See bytes.h. */
 #include "cluster/bytes.h"
 
+#include "cluster/dots_amx.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "cluster/dots_amx.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>

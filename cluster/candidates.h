@@ -8,9 +8,9 @@
 #ifndef GM_CANDIDATES_H
 #define GM_CANDIDATES_H
 
-#include <string.h>
-
 #include "base/base.h"
+
+#include <string.h>
 
 /* One integer, the bits of a distance (never negative, so the bits order as the values do)
  * above the number of the point: ties go to the lower number by themselves. */

@@ -1,13 +1,13 @@
 /* cluster_verdict.c - thresholds and sentences. See cluster_verdict.h. */
 #include "cluster/cluster_verdict.h"
 
-#include <math.h>
-#include <stdarg.h>
-#include <string.h>
-
 #include "cluster/quality.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
 
 static const gm_threshold thresholds[] = {
     {"trustworthiness", 0.9, 0.8}, {"continuity", 0.9, 0.8},    {"dbcv", 0.5, 0.3},

@@ -11,11 +11,11 @@
 #ifndef GM_CLUSTER_VERDICT_H
 #define GM_CLUSTER_VERDICT_H
 
-#include <stdio.h>
-
 #include "base/json.h"
 #include "cluster/analysis.h"
 #include "formats/atlas.h"
+
+#include <stdio.h>
 
 typedef enum gm_verdict { GM_VERDICT_TRUST, GM_VERDICT_FAIR, GM_VERDICT_DOUBT } gm_verdict;
 

@@ -1,10 +1,6 @@
 /* compare.c - gm-cluster compare: an atlas beside another of the same documents, or beside groups
  * of somebody else's.
  */
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/json.h"
 #include "cluster/cluster_commands.h"
@@ -14,6 +10,10 @@
 #include "cluster/profile.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char details[] =
     "OTHER is an atlas (another seed, sample, --doc-tokens, metric or checkpoint), or a .csv\n"

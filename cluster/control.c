@@ -1,10 +1,10 @@
 /* control.c - documents as bags of tokens, beside documents as usage vectors. See control.h. */
 #include "cluster/control.h"
 
+#include "cluster/quality.h"
+
 #include <math.h>
 #include <stdlib.h>
-
-#include "cluster/quality.h"
 
 /* Tokens by number of occurrences have a place each; rarer ones beyond share those of the most
  * frequent, which they hardly change. */

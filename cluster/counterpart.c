@@ -1,13 +1,13 @@
 /* counterpart.c - see counterpart.h. */
 #include "cluster/counterpart.h"
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/sha256.h"
 #include "base/text.h"
 #include "cluster/members.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { MAX_GROUPS = 1 << 16, KEY_BYTES = 65 };
 

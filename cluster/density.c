@@ -1,10 +1,10 @@
 /* density.c - local radii, and the pull that keeps them. See density.h. */
 #include "cluster/density.h"
 
-#include <math.h>
-
 #include "cluster/elementary.h"
 #include "cluster/kdtree.h"
+
+#include <math.h>
 
 static const double TINY = 1e-8; /* umap-learn's, under the logarithm */
 

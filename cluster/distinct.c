@@ -1,10 +1,10 @@
 /* distinct.c - points to documents. See distinct.h. */
 #include "cluster/distinct.h"
 
+#include "cluster/layout_lanes.h"
+
 #include <assert.h>
 #include <math.h>
-
-#include "cluster/layout_lanes.h"
 
 gm_status gm_distinct_find(gm_distinct *out, const gm_usage *usage, gm_error *err)
 {

@@ -5,11 +5,11 @@
  */
 #include "cluster/eigen.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/rng.h"
 #include "cluster/eigen_rows.h"
+
+#include <math.h>
+#include <string.h>
 
 enum {
     W = GM_EIGEN_WIDTH, /* columns of the block */

@@ -3,10 +3,6 @@
  * Documents as CSV or JSON, experts as CSV, the condensed tree as GraphML, all of it as AnnData for
  * scanpy.
  */
-#include <assert.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/csv.h"
 #include "base/json.h"
@@ -18,6 +14,10 @@
 #include "cluster/summary.h"
 #include "cluster/usage.h"
 #include "formats/h5ad.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 typedef enum export_format { EXPORT_H5AD, EXPORT_CSV, EXPORT_JSON, EXPORT_GRAPHML } export_format;
 static const char *const ending[] = {".h5ad", ".csv", ".json", ".graphml"};

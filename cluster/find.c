@@ -1,13 +1,13 @@
 /* find.c - gm-cluster find: the clusters nearest to given words. */
-#include <math.h>
-#include <stdio.h>
-
 #include "base/cli.h"
 #include "base/json.h"
 #include "cluster/about.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
 
 static const char details[] =
     "The words follow the atlas. Column near: the share of a cluster's keyword scores that\n"

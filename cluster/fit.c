@@ -1,6 +1,4 @@
 /* fit.c - gm-cluster fit: a trace in, an atlas and a report out. */
-#include <stdlib.h>
-
 #include "base/cli.h"
 #include "base/device.h"
 #include "base/outfile.h"
@@ -12,6 +10,8 @@
 #include "cluster/map_options.h"
 #include "cluster/report.h"
 #include "cluster/summary.h"
+
+#include <stdlib.h>
 
 typedef struct fit_command {
     gm_fit_options how;

@@ -1,10 +1,10 @@
 /* from_atlas.c - an atlas taken up again. See from_atlas.h. */
 #include "cluster/from_atlas.h"
 
+#include "base/json.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "base/json.h"
 
 /* ---- options ---- */
 

@@ -1,12 +1,12 @@
 /* graph.c - from neighbour lists to the fuzzy graph. Steps as in umap-learn, in double. */
 #include "cluster/graph.h"
 
+#include "cluster/elementary.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "cluster/elementary.h"
 
 static const double TOLERANCE = 1e-5, MIN_SCALE = 1e-3;
 enum { MAX_BISECTIONS = 64 };

@@ -1,8 +1,5 @@
 /* keywords_command.c - gm-cluster keywords: what the subsets of a corpus, or its documents, are
  * about, by TF-IDF; no model, no trace. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/json.h"
 #include "base/progress.h"
@@ -10,6 +7,9 @@
 #include "cluster/corpus_words.h"
 #include "cluster/naming.h"
 #include "text/terminal.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static const char synopsis[] = "gm-cluster keywords CORPUS... [--by subset|document]";
 static const char details[] =

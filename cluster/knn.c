@@ -7,15 +7,15 @@
  */
 #include "cluster/knn.h"
 
-#include <math.h>
-#include <stdatomic.h>
-#include <string.h>
-
 #include "cluster/candidates.h"
 #include "cluster/dots.h"
 #include "cluster/gpu.h"
 #include "cluster/knn_bytes.h"
 #include "cluster/product.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
 
 /* Candidates kept beyond k: the wider, the rarer a query that cannot be certified. */
 enum { SPARE = 32, SECOND_SPARE = 96, GATHERED = 4096 };

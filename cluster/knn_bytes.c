@@ -9,12 +9,12 @@
  */
 #include "cluster/knn_bytes.h"
 
-#include <math.h>
-#include <stdatomic.h>
-
 #include "cluster/dots.h"
 #include "cluster/nearby.h"
 #include "cluster/shortlist.h"
+
+#include <math.h>
+#include <stdatomic.h>
 
 enum {
     LEAST_POINTS = 1024,

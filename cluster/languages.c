@@ -1,10 +1,10 @@
 /* languages.c - see languages.h. */
 #include "cluster/languages.h"
 
+#include "text/language.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "text/language.h"
 
 static const char UNKNOWN[] = "unknown", OTHER[] = "(other)";
 

@@ -8,14 +8,14 @@
  * sample; with one group for all (a Jacobi epoch) clusters break up more than in the serial
  * descent, with 16 they do not (digits of scikit-learn: ARI .83 against .90 and .90).
  */
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "cluster/layout_steps.h"
 #include "cluster/umap.h"
+
+#include <math.h>
+#include <string.h>
 
 enum {
     GROUPS = 16,

@@ -7,12 +7,12 @@
  *
  * Source: umap-learn, layouts.py, optimize_layout_euclidean.
  */
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/rng.h"
 #include "cluster/umap.h"
+
+#include <math.h>
+#include <string.h>
 
 /* The state is signed and shifted arithmetically: an unsigned tau88 agrees for
  * non-negative seeds only. Left shifts are done unsigned, where overflow is defined. */

@@ -1,13 +1,13 @@
 /* map_quality.c - ranks of neighbours on either side. See map_quality.h. */
 #include "cluster/map_quality.h"
 
-#include <assert.h>
-#include <math.h>
-
 #include "cluster/dots.h"
 #include "cluster/neighbour.h"
 #include "cluster/product.h"
 #include "cluster/quality.h"
+
+#include <assert.h>
+#include <math.h>
 
 static const double UNKNOWN = -1; /* no square */
 

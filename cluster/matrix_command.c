@@ -1,8 +1,4 @@
 /* matrix_command.c - gm-cluster matrix: map and clusters of the rows of any matrix. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/device.h"
 #include "base/json.h"
@@ -12,6 +8,10 @@
 #include "cluster/map_options.h"
 #include "cluster/matrix_fit.h"
 #include "cluster/neighbours.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char synopsis[] = "gm-cluster matrix FILE.npy -o ROWS.csv [--no-map]";
 static const char details[] =

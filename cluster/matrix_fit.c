@@ -1,10 +1,10 @@
 /* matrix_fit.c - see matrix_fit.h. */
 #include "cluster/matrix_fit.h"
 
-#include <math.h>
-
 #include "cluster/assess.h"
 #include "cluster/rerun.h"
+
+#include <math.h>
 
 enum { MIN_POINTS = 4 };
 

@@ -2,10 +2,10 @@
  *
  * Arrays are in canonical order of the usable rows; files count the rows of the matrix.
  */
-#include <math.h>
-
 #include "base/outfile.h"
 #include "cluster/matrix_fit.h"
+
+#include <math.h>
 
 typedef void (*write_fn)(FILE *to, const gm_matrix_found *found, const uint32_t *at);
 

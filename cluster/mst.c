@@ -7,12 +7,12 @@
  */
 #include "cluster/mst.h"
 
+#include "cluster/kdtree.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "cluster/kdtree.h"
 
 int gm_edge_compare(const gm_edge *a, const gm_edge *b)
 {

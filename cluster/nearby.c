@@ -2,11 +2,11 @@
  * rounds over a sample bring together (Lloyd 1982); see nearby.h. */
 #include "cluster/nearby.h"
 
+#include "cluster/product.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "cluster/product.h"
 
 enum { MOST_CENTRES = 64, AT_ONCE = 128 /* points */, PANELS = AT_ONCE / 16 };
 enum { SAMPLE = 8192 /* the first points */, ROUNDS = 3 };

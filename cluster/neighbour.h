@@ -6,9 +6,9 @@
 #ifndef GM_NEIGHBOUR_H
 #define GM_NEIGHBOUR_H
 
-#include <assert.h>
-
 #include "base/base.h"
+
+#include <assert.h>
 
 typedef struct gm_neighbour {
     double s;

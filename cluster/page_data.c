@@ -1,14 +1,14 @@
 /* page_data.c - an atlas's arrays made small: quantised, as bytes in elements of the page. */
 #include "cluster/page_data.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "cluster/page_tree.h"
 #include "cluster/profile.h"
 #include "cluster/report_figures.h"
 #include "cluster/summary.h"
+
+#include <math.h>
+#include <string.h>
 
 enum {
     MOST_BRANCHES = 600,

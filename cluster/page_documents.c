@@ -1,12 +1,12 @@
 /* page_documents.c - shares of experts and beginnings of texts, document by document. */
 #include "cluster/page_documents.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "cluster/from_atlas.h"
 #include "cluster/summary.h"
 #include "figures/html.h"
+
+#include <math.h>
+#include <string.h>
 
 /* ---- shares ---- */
 

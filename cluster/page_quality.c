@@ -1,9 +1,9 @@
 /* page_quality.c - quality figures as lights, and all figures and parameters as tables. */
 #include "cluster/page_quality.h"
 
-#include <string.h>
-
 #include "base/json.h"
+
+#include <string.h>
 
 /* The atlas's JSON, or NULL when it has none. */
 static gm_status parse(gm_json **root, const char *json, const char *title, gm_error *err)

@@ -1,13 +1,13 @@
 /* place.c - neighbours by usage, a place among them, a branch of the tree. See place.h. */
 #include "cluster/place.h"
 
-#include <assert.h>
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/text.h"
 #include "cluster/elementary.h"
 #include "cluster/kdtree.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
 
 enum { MAX_K = 64 };
 

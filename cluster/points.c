@@ -1,9 +1,9 @@
 /* points.c - feature vectors for the three metrics. */
 #include "cluster/points.h"
 
-#include <math.h>
-
 #include "cluster/dots.h"
+
+#include <math.h>
 
 /* Up to so many values one thread is faster than waking others. */
 enum { ALONE = 1 << 15 };

@@ -1,12 +1,12 @@
 /* product.c - blocks of products of floats or of bfloat16. See product.h. */
 #include "cluster/product.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/half.h"
 #include "cluster/dots.h"
 #include "cluster/dots_amx.h"
+
+#include <math.h>
+#include <string.h>
 
 enum {
     F32_DEPTH = GM_TILE_DEPTH, /* inputs multiplied before the next row of tiles is begun */

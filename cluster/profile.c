@@ -1,11 +1,11 @@
 /* profile.c - cluster numbers, means, lift, important experts. */
 #include "cluster/profile.h"
 
+#include "cluster/members.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "cluster/members.h"
 
 typedef struct group {
     uint32_t number; /* the old one */

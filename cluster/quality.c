@@ -1,11 +1,11 @@
 /* quality.c - agreement of labelings, purity of neighbourhoods, what lengths decide. */
 #include "cluster/quality.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/text.h"
 
 /* ---- two labelings ---- */
 

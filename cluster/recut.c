@@ -1,9 +1,9 @@
 /* recut.c - cutting, taking over, merging, numbering. See recut.h. */
 #include "cluster/recut.h"
 
-#include <string.h>
-
 #include "cluster/rerun.h"
+
+#include <string.h>
 
 void gm_recut_spread(int32_t *label, const gm_atlas_points *points, const int32_t *of_point,
                      size_t n)

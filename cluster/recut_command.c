@@ -1,8 +1,4 @@
 /* recut_command.c - gm-cluster recut: other clusters of an atlas, shown or written. */
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/outfile.h"
 #include "base/text.h"
@@ -14,6 +10,10 @@
 #include "cluster/recut.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char synopsis[] =
     "gm-cluster recut ATLAS [--min-cluster-size N | --target-clusters K] [-o ATLAS]";

@@ -1,9 +1,6 @@
 /* report.c - an atlas as one self-contained HTML page, and its pictures as files. */
 #include "cluster/report.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/arena.h"
 #include "base/folder.h"
 #include "base/outfile.h"
@@ -11,6 +8,9 @@
 #include "base/text.h"
 #include "cluster/atlas_page.h"
 #include "cluster/report_figures.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum { DEFAULT_HEATMAPS = 40, PATH_BYTES = 4096, MOST_SNIPPET = 100000 };
 

@@ -1,11 +1,11 @@
 /* report_command.c - gm-cluster report: an atlas as a page and as pictures. */
-#include <stdio.h>
-
 #include "base/cli.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
 #include "cluster/report.h"
 #include "text/terminal.h"
+
+#include <stdio.h>
 
 /* The trace that `path` names must be the atlas's; the one the atlas itself names may be gone,
  * which a line on standard error says. */

@@ -1,10 +1,10 @@
 /* report_figures.c - the pictures of an atlas: two maps and a heatmap pair a cluster. */
 #include "cluster/report_figures.h"
 
+#include "cluster/summary.h"
+
 #include <math.h>
 #include <stdio.h>
-
-#include "cluster/summary.h"
 
 enum { LABEL_BYTES = 64, LABEL_WORDS = 4, FEW = 8 };
 

@@ -1,12 +1,12 @@
 /* rerun.c - map and clusters again. See rerun.h. */
 #include "cluster/rerun.h"
 
+#include "base/progress.h"
+#include "cluster/profile.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/progress.h"
-#include "cluster/profile.h"
 
 enum { LEAST_SIZE = 5 };
 

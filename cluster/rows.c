@@ -1,11 +1,11 @@
 /* rows.c - see rows.h. */
 #include "cluster/rows.h"
 
+#include "base/sha256.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/sha256.h"
 
 #define LONGEST 1e18 /* of a row on a map: squares must fit a float */
 

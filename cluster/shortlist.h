@@ -10,10 +10,10 @@
 #ifndef GM_SHORTLIST_H
 #define GM_SHORTLIST_H
 
-#include <string.h>
-
 #include "cluster/bytes.h"
 #include "cluster/candidates.h"
+
+#include <string.h>
 
 typedef struct gm_shortlist {
     const gm_bytes *bytes; /* borrowed */

@@ -1,8 +1,4 @@
 /* show.c - gm-cluster show: an atlas for people and for programs. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/cli.h"
 #include "base/json.h"
 #include "cluster/cluster_commands.h"
@@ -10,6 +6,10 @@
 #include "cluster/profile.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 enum { TOP_IN_TABLE = 3, TOP_IN_DETAIL = 20, MEMBERS_IN_DETAIL = 10 };
 

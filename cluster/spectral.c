@@ -8,15 +8,15 @@
  *
  * Source: umap-learn, spectral.py: spectral_layout, multi_component_layout.
  */
-#include <assert.h>
-#include <math.h>
-#include <string.h>
-
 #include "base/rng.h"
 #include "cluster/dots.h"
 #include "cluster/eigen.h"
 #include "cluster/elementary.h"
 #include "cluster/umap.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
 
 enum { MAX_ROUNDS = 60 };
 static const double TOLERANCE = 1e-4; /* umap-learn's of ARPACK */

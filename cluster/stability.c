@@ -1,10 +1,10 @@
 /* stability.c - seven maps against the labels of another. See stability.h. */
 #include "cluster/stability.h"
 
-#include <math.h>
-
 #include "cluster/counterpart.h"
 #include "cluster/quality.h"
+
+#include <math.h>
 
 enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, LEAST_POINTS = 15, SIDE_BY_SIDE = 10000 };
 

@@ -1,9 +1,9 @@
 /* stages.c - a stopwatch with names. */
 #include "cluster/stages.h"
 
-#include <string.h>
-
 #include "base/progress.h"
+
+#include <string.h>
 
 gm_stages gm_stages_start(void)
 {

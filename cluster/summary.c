@@ -1,15 +1,15 @@
 /* summary.c - what people want to know of a cluster at a glance. */
 #include "cluster/summary.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "base/text.h"
 #include "cluster/naming.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity)
 {

@@ -1,11 +1,11 @@
 /* umap.c - the steps of UMAP in order. See umap.h. */
 #include "cluster/umap.h"
 
+#include "cluster/curve.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-
-#include "cluster/curve.h"
 
 gm_umap_options gm_umap_defaults(void)
 {

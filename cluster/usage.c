@@ -1,14 +1,14 @@
 /* usage.c - reading counts or gates, the canonical order, rows that sum to one. */
 #include "cluster/usage.h"
 
+#include "base/cli.h"
+#include "base/machine.h"
+#include "base/sha256.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/cli.h"
-#include "base/machine.h"
-#include "base/sha256.h"
 
 enum { TOKEN_BLOCK = 4096, ROWS_KEPT = 1024 /* in a chunk of memory */ };
 

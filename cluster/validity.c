@@ -1,9 +1,9 @@
 /* validity.c - DBCV. See validity.h. */
 #include "cluster/validity.h"
 
-#include <math.h>
-
 #include "cluster/members.h"
+
+#include <math.h>
 
 /* Members in the order of clusters, then of points. */
 typedef struct sorted {

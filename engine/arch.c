@@ -3,13 +3,13 @@
  */
 #include "engine/arch.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/folder.h"
 #include "base/sha256.h"
 #include "engine/arch_keys.h"
 #include "engine/families.h"
+
+#include <math.h>
+#include <string.h>
 
 enum {
     MAX_CONFIG_BYTES = 1 << 20,

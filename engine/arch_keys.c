@@ -1,12 +1,12 @@
 /* arch_keys.c - see arch_keys.h. */
 #include "engine/arch_keys.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/text.h"
 #include "engine/families.h"
 #include "engine/quantised.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* Fields whose other values change what the model computes. Absent and null mean
  * the value given here. */

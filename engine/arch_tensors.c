@@ -2,12 +2,11 @@
  * names, their shapes, and how many parameters that makes.
  */
 #include "engine/arch.h"
+#include "engine/families.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "engine/families.h"
 
 typedef struct shape {
     bool present;

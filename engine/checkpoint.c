@@ -4,14 +4,14 @@
 #define _GNU_SOURCE /* madvise */
 #include "engine/checkpoint.h"
 
+#include "base/folder.h"
+#include "base/sha256.h"
+#include "engine/weight_file.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-#include "base/folder.h"
-#include "base/sha256.h"
-#include "engine/weight_file.h"
 
 static const char SINGLE_NAME[] = "model.safetensors";
 static const char INDEX_NAME[] = "model.safetensors.index.json";

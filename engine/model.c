@@ -3,15 +3,15 @@
  */
 #include "engine/model.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "engine/families.h"
 #include "engine/kv.h"
 #include "engine/layer_stream.h"
 #include "engine/quantised.h"
 #include "engine/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 /* ---- the checkpoint against the architecture ---- */
 

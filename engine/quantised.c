@@ -1,11 +1,11 @@
 /* quantised.c - see quantised.h. */
 #include "engine/quantised.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "engine/arch_keys.h"
 #include "engine/stored.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static const char PART[] = "quantization_config";
 static const char FORMATS[] = "float-quantized|naive-quantized"; /* of compressed-tensors */

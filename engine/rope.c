@@ -1,11 +1,11 @@
 /* rope.c - see rope.h. */
 #include "engine/rope.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "engine/arch_keys.h"
 #include "engine/families.h"
+
+#include <math.h>
+#include <string.h>
 
 static const char part_key[] = "partial_rotary_factor";
 static const char *const plain_keys[] = {"type", "rope_type", "rope_theta", NULL};

@@ -2,13 +2,13 @@
 #define _GNU_SOURCE /* O_DIRECT */
 #include "engine/weight_file.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "base/text.h"
 
 static gm_status map_file(gm_weight_file *f, gm_error *err)
 {

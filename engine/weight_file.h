@@ -4,9 +4,9 @@
 #ifndef GM_WEIGHT_FILE_H
 #define GM_WEIGHT_FILE_H
 
-#include <sys/stat.h>
-
 #include "base/safetensors.h"
+
+#include <sys/stat.h>
 
 typedef struct gm_weight_file {
     char *name; /* in its folder */

@@ -5,9 +5,9 @@
 #ifndef GM_CANVAS_H
 #define GM_CANVAS_H
 
-#include <cairo.h>
-
 #include "figures/figures.h"
+
+#include <cairo.h>
 
 #define GM_INK      ((gm_rgb){34, 34, 34})
 #define GM_SOFT_INK ((gm_rgb){96, 96, 96})

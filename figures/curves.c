@@ -1,11 +1,11 @@
 /* curves.c - see curves.h. */
 #include "figures/curves.h"
 
-#include <math.h>
-#include <stdio.h>
-
 #include "figures/canvas.h"
 #include "figures/labels.h"
+
+#include <math.h>
+#include <stdio.h>
 
 enum {
     MARGIN = 24,

@@ -1,12 +1,12 @@
 /* html_script.c - pages that run scripts of ours: policy, scripts, the data they read. */
+#define ZLIB_CONST /* zlib does not write to its input */
 #include "figures/html.h"
 
-#include <string.h>
+#include "base/sha256.h"
 
-#define ZLIB_CONST /* zlib does not write to its input */
 #include <zlib.h>
 
-#include "base/sha256.h"
+#include <string.h>
 
 /* 'sha256-...' of an inline script or style, as a policy names it. Source: W3C CSP Level 3. */
 static void put_hash(gm_html *page, const void *bytes, size_t n)

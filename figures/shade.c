@@ -1,9 +1,9 @@
 /* shade.c - see shade.h. */
 #include "figures/shade.h"
 
-#include <math.h>
-
 #include "figures/figures.h"
+
+#include <math.h>
 
 enum { HALF = 4, N_STEPS = 2 * HALF + 1 }; /* HALF is the middle step, without a shade */
 

@@ -1,14 +1,14 @@
 /* array_file.c - see array_file.h. */
 #include "formats/array_file.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/outfile.h"
 #include "base/sha256.h"
 #include "base/text.h"
 #include "formats/matrix_file.h"
 #include "formats/npy.h"
+
+#include <math.h>
+#include <string.h>
 
 enum { MAX_ARRAY_BYTES = 1 << 28, DS4_LAYERS = 43, DS4_EXPERTS = 256 };
 

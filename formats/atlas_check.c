@@ -1,11 +1,11 @@
 /* atlas_check.c - the values of an atlas that was read: whatever a file holds, what is let
  * through can be indexed, divided by and shown.
  */
+#include "formats/atlas_schema.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
-
-#include "formats/atlas_schema.h"
 
 /* Index of the first value outside [lo, hi], or n; NaN is outside. */
 static size_t first_outside(const float *value, size_t n, float lo, float hi)

@@ -1,7 +1,7 @@
 /* atlas_read.c - reading an atlas, with every shape checked; ranges: atlas_check.c. */
-#include <string.h>
-
 #include "formats/atlas_schema.h"
+
+#include <string.h>
 
 /* What gm_atlas_open gives: the atlas first, so that its address is ours. */
 typedef struct open_atlas {

@@ -1,10 +1,10 @@
 /* atlas_write.c - writing an atlas: the table of atlas_schema.h, column by column. */
-#include <math.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "formats/atlas_schema.h"
 #include "formats/commit.h"
+
+#include <math.h>
+#include <string.h>
 
 /* An array of gm_atlas: its address stands at the member's offset. */
 static const void *member_of(const gm_atlas *atlas, size_t offset)

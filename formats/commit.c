@@ -1,9 +1,9 @@
 /* commit.c - the commit of an HDF5 file: see commit.h. */
 #include "formats/commit.h"
 
-#include <string.h>
-
 #include "base/text.h"
+
+#include <string.h>
 
 gm_status gm_commit_begin(gm_commit *commit, const char *path, bool replace, gm_error *err)
 {

@@ -1,14 +1,14 @@
 /* expert_list.c - see expert_list.h. */
 #include "formats/expert_list.h"
 
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
 #include "base/csv.h"
 #include "base/outfile.h"
 #include "base/text.h"
 #include "formats/shape.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
 
 bool gm_expert_list_is(const char *path)
 {

@@ -1,10 +1,10 @@
 /* find_subset.c - see find_subset.h. */
 #include "formats/find_subset.h"
 
+#include "base/cli_nearest.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include "base/cli_nearest.h"
 
 static gm_status refuse(const char *name, const char *const *subset_name, size_t n,
                         const char *where, gm_error *err)

@@ -1,14 +1,14 @@
 /* h5.c - HDF5 files, groups, types and attributes, checked: see h5.h. */
 #include "formats/h5.h"
 
+#include "base/json.h"
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/json.h"
-#include "base/text.h"
 
 /* A type's message in an object header holds 64 KiB at most; an enum takes its
  * names, each padded to 8 bytes, and its values. */

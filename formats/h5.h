@@ -15,10 +15,10 @@
 #ifndef GM_H5_H
 #define GM_H5_H
 
-#include <hdf5.h>
-
 #include "base/arena.h"
 #include "base/sha256.h"
+
+#include <hdf5.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored bytes are memory's bytes");
 

@@ -2,12 +2,13 @@
  * h5_column.h. */
 #include "formats/h5_column.h"
 
-#include <assert.h>
+#include "formats/h5_filter.h"
+
 #include <hdf5_hl.h>
+
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "formats/h5_filter.h"
 
 enum { BATCH_CHUNKS = 8 }; /* packed in parallel, about 3 MB */
 

@@ -1,9 +1,9 @@
 /* h5_fail.c - an error of an HDF5 call as one sentence: see h5.h. */
+#include "formats/h5.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "formats/h5.h"
 
 /* Walking upwards starts at the innermost function: its description is the reason. Of a
  * failed system call it says more than anyone wants to read: only its message is kept. */

@@ -1,11 +1,10 @@
 /* h5_set.c - reading datasets of files that nobody vouches for: see h5.h. */
 #include "formats/h5.h"
+#include "base/text.h"
+#include "formats/h5_chunks.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#include "base/text.h"
-#include "formats/h5_chunks.h"
 
 enum {
     MAX_CHUNK_BYTES = 64 << 20, /* HDF5 takes that much memory to read one byte */

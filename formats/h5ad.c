@@ -4,11 +4,11 @@
  */
 #include "formats/h5ad.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "formats/commit.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum { CHUNK_ROWS = 4096 };
 

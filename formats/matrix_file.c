@@ -1,15 +1,15 @@
 /* matrix_file.c - see matrix_file.h. */
 #include "formats/matrix_file.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "base/half.h"
 #include "base/machine.h"
 #include "base/outfile.h"
 #include "base/text.h"
 #include "formats/npy.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #define MAX_MATRIX_BYTES ((size_t)1 << 36)
 

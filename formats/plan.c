@@ -1,12 +1,12 @@
 /* plan.c - see plan.h. */
 #include "formats/plan.h"
 
+#include "base/safetensors.h"
+#include "base/sha256.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-
-#include "base/safetensors.h"
-#include "base/sha256.h"
 
 enum { MAX_PLAN_BYTES = 1 << 28 };
 

@@ -1,9 +1,9 @@
 /* schedule.c - see schedule.h. */
 #include "formats/schedule.h"
 
-#include <string.h>
-
 #include "base/text.h"
+
+#include <string.h>
 
 static const char *const names[] = {"constant", "first", "rise", "fade"};
 

@@ -2,6 +2,9 @@
 #define _GNU_SOURCE /* flock, O_DIRECTORY */
 #include "formats/shards.h"
 
+#include "base/folder.h"
+#include "base/outfile.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -11,9 +14,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#include "base/folder.h"
-#include "base/outfile.h"
 
 #define SHARD_SUFFIX ".h5"
 #define PART_SUFFIX  ".h5.part"

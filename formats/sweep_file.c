@@ -1,10 +1,10 @@
 /* sweep_file.c - see sweep.h: the datasets as one table that writer and reader walk. */
-#include <string.h>
-
 #include "base/json.h"
 #include "formats/commit.h"
 #include "formats/h5_column.h"
 #include "formats/sweep.h"
+
+#include <string.h>
 
 #define AT(member) offsetof(gm_sweep, member)
 

@@ -1,11 +1,11 @@
 /* trace_documents.c - see trace_verify.h: the self-checks of a trace that go through its documents.
  */
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/threads.h"
 #include "formats/trace_verify.h"
+
+#include <math.h>
+#include <string.h>
 
 /* Read together and checked in parallel: whole documents. One that is longer is taken alone, in
  * pieces. */

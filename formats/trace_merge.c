@@ -4,12 +4,12 @@
  * logits. Merging copies everything else as it is stored; an index maps it.
  */
 #define _XOPEN_SOURCE 700 /* realpath */
+#include "base/cli.h"
+#include "formats/trace_parts.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/cli.h"
-#include "formats/trace_parts.h"
 
 enum { COPY_BYTES = 8 << 20 };
 

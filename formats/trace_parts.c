@@ -1,10 +1,10 @@
 /* trace_parts.c - the files that a trace is made of: see trace_parts.h. */
 #include "formats/trace_parts.h"
 
+#include "formats/shards.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "formats/shards.h"
 
 static bool same_run(const gm_trace_file *a, const gm_trace_file *b)
 {

@@ -1,10 +1,10 @@
 /* trace_read.c - a trace for its readers: opening, and rows across its parts. */
+#include "base/half.h"
+#include "formats/trace_parts.h"
+
 #include <assert.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "base/half.h"
-#include "formats/trace_parts.h"
 
 enum { READ_BYTES = 8 << 20, CONVERT_ITEMS = 1 << 15 }; /* at a time; by one thread */
 

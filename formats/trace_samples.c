@@ -1,8 +1,8 @@
 /* trace_samples.c - the columns of /samples and /corpus, read when a trace is opened and
  * joined over its parts: see trace_parts.h. */
-#include <string.h>
-
 #include "formats/trace_parts.h"
+
+#include <string.h>
 
 /* Memory for the columns of /samples, filled part by part. */
 typedef struct samples {

@@ -2,9 +2,9 @@
  *
  * Every shard spells its own tokens; a trace of several has the spellings of all.
  */
-#include <string.h>
-
 #include "formats/trace_parts.h"
+
+#include <string.h>
 
 void gm_trace_spelling_clear(gm_trace_spelling *spelling)
 {

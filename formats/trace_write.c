@@ -1,9 +1,9 @@
 /* trace_write.c - writing one file of a trace, from a block or column by column. */
-#include <string.h>
-
 #include "base/half.h"
 #include "formats/names.h"
 #include "formats/trace_parts.h"
+
+#include <string.h>
 
 enum { CONVERT_ITEMS = 1 << 18 }; /* converted at a time: 512 KiB of halves */
 

@@ -1,11 +1,11 @@
 /* ablate.c - the same documents under one knock-out after the other: see ablate.h. */
 #include "probe/ablate.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "formats/plan.h"
 #include "probe/false_discovery.h"
+
+#include <math.h>
+#include <string.h>
 
 /* ---- documents through the model ---- */
 

@@ -4,11 +4,6 @@
  * expert. What is done stands whole in OUT.begun, replaced as often as once a second, so that a run
  * that is killed loses the expert it was at; --resume takes it from there.
  */
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/machine.h"
 #include "base/outfile.h"
 #include "figures/figures.h"
@@ -16,6 +11,11 @@
 #include "probe/ablate_table.h"
 #include "probe/gm_probe.h"
 #include "probe/run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char SYNOPSIS[] = "gm-probe ablate --model DIR --corpus FILE... [-o OUT.csv]";
 static const char DETAILS[] =

@@ -1,10 +1,10 @@
 /* ablate_figure.c - what groups lose without each expert, as heatmaps: see ablate_table.h. */
+#include "figures/figures.h"
+#include "probe/ablate_table.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "figures/figures.h"
-#include "probe/ablate_table.h"
 
 enum { MOST_PANELS = 4, TITLE = 96 };
 

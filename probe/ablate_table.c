@@ -1,14 +1,14 @@
 /* ablate_table.c - the table of gm-probe ablate: see ablate_table.h. */
 #include "probe/ablate_table.h"
 
+#include "base/csv.h"
+#include "formats/plan.h"
+#include "text/terminal.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/csv.h"
-#include "formats/plan.h"
-#include "text/terminal.h"
 
 static const char *const column[] = {"experts",     "layer",       "expert",    "mode",
                                      "group",       "documents",   "tokens",    "chosen",

@@ -1,12 +1,12 @@
 /* ablate_texts.c - the documents of gm-probe ablate, and their groups: see ablate.h. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "formats/atlas.h"
 #include "probe/ablate.h"
 #include "probe/sha_index.h"
 #include "text/words.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static gm_status no_memory(const gm_ablate_texts *t, gm_error *err)
 {

@@ -1,11 +1,11 @@
 /* against.c - two traces of the same documents, row by row. */
 #include "probe/against.h"
 
-#include <math.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "probe/sha_index.h"
+
+#include <math.h>
 
 enum { ROWS_AT_ONCE = 2048, SHA_BYTES = 32 };
 

@@ -1,9 +1,9 @@
 /* against_print.c - the agreement of two traces as members of a JSON object, or as tables. */
+#include "probe/against.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-
-#include "probe/against.h"
 
 /* Where bin b begins; b = GM_MARGIN_BINS: it has no end. */
 static double edge(int b)

@@ -1,10 +1,10 @@
 /* block.c - one block of a run in memory: see block.h. */
 #include "probe/block.h"
 
+#include "engine/engine.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/engine.h"
 
 /* What the engine is told of a token is what the trace says of it. */
 _Static_assert((int)GM_PHASE_PROMPT == (int)GM_TRACE_PROMPT &&

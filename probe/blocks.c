@@ -1,15 +1,15 @@
 /* blocks.c - cuts a corpus into blocks: see blocks.h. */
 #include "probe/blocks.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "formats/trace.h"
 #include "probe/choose_documents.h"
 #include "text/words.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { MAX_REPORTED = 20 }; /* unusable lines that are named; all are counted */
 

@@ -1,11 +1,11 @@
 /* choose_documents.c - drawing documents by hash: see choose_documents.h. */
 #include "probe/choose_documents.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/rng.h"
 #include "formats/names.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct ticket {
     uint64_t key, ordinal;

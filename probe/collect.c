@@ -3,11 +3,6 @@
  * The reading thread cuts blocks and runs them; a writer thread commits them as shards.
  * What is there already is passed over; run_output.c makes the one file at the end.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "base/outfile.h"
 #include "base/sha256.h"
 #include "base/version.h"
@@ -17,6 +12,11 @@
 #include "probe/run.h"
 #include "probe/same_run.h"
 #include "probe/writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 /* ---- what the run is ---- */
 

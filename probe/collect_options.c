@@ -1,13 +1,13 @@
 /* collect_options.c - the command line of gm-probe collect: see collect_options.h. */
 #include "probe/collect_options.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/device.h"
 #include "base/text.h"
 #include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char SYNOPSIS[] = "gm-probe collect --model DIR --corpus FILE... -o OUT.trace.h5";
 

@@ -1,14 +1,15 @@
 /* contrast.c - see contrast.h. */
 #include "probe/contrast.h"
 
-#include <gsl/gsl_cdf.h>
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "base/threads.h"
+
+#include <gsl/gsl_cdf.h>
+
+#include <math.h>
+#include <stdlib.h>
 
 enum { AT_ONCE = 64 }; /* permutations between two looks at the clock */
 static const double ROUNDING = 1e-12;

@@ -1,9 +1,4 @@
 /* contrast_command.c - gm-probe contrast: two groups of subsets of a trace, expert by expert. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/json.h"
 #include "base/outfile.h"
@@ -12,6 +7,11 @@
 #include "probe/gm_probe.h"
 #include "probe/pairs.h"
 #include "probe/stats_documents.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char SYNOPSIS[] = "gm-probe contrast TRACE --subset NAME... [--against NAME...]";
 static const char DETAILS[] =

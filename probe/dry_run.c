@@ -1,14 +1,14 @@
 /* dry_run.c - what a run would take: see dry_run.h. */
 #include "probe/dry_run.h"
 
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/json.h"
-#include "base/progress.h"
-#include "base/text.h"
 
 enum { FEW_DOCUMENTS = 8 };
 

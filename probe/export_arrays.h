@@ -5,9 +5,9 @@
 #ifndef GM_EXPORT_ARRAYS_H
 #define GM_EXPORT_ARRAYS_H
 
-#include <stdio.h>
-
 #include "formats/trace.h"
+
+#include <stdio.h>
 
 /* Consecutive documents and the rows that are theirs. */
 typedef struct gm_export_range {

@@ -1,7 +1,8 @@
 /* gm_probe.c - the gm-probe program: run a model over a corpus and record what its
  * routers choose. */
-#include "base/cli.h"
 #include "probe/gm_probe.h"
+
+#include "base/cli.h"
 
 int main(int argc, char **argv)
 {

@@ -1,16 +1,16 @@
 /* import.c - lines of JSON to blocks to a trace: see import.h. */
 #include "probe/import.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/outfile.h"
 #include "base/progress.h"
 #include "base/sha256.h"
 #include "formats/shards.h"
 #include "probe/checks.h"
 #include "probe/writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 /* The block that is being filled; its arrays have room for so many rows and documents. */
 typedef struct filling {

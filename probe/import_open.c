@@ -1,11 +1,11 @@
 /* import_open.c - what all lines of an import have in common: see import.h. */
-#include <inttypes.h>
-#include <string.h>
-
 #include "base/folder.h"
 #include "base/sha256.h"
 #include "base/version.h"
 #include "probe/import.h"
+
+#include <inttypes.h>
+#include <string.h>
 
 enum { MOST_LAYERS = 10000 };
 

@@ -1,11 +1,11 @@
 /* imported.c - see imported.h. */
 #include "probe/imported.h"
 
+#include "base/sha256.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-#include "base/sha256.h"
 
 enum {
     MOST_DIMENSIONS = 3,

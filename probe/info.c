@@ -1,9 +1,4 @@
 /* info.c - gm-probe info: what a trace holds, or what a model folder is and takes. */
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "base/cli.h"
 #include "base/folder.h"
 #include "base/json.h"
@@ -14,6 +9,11 @@
 #include "formats/trace.h"
 #include "probe/gm_probe.h"
 #include "text/terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static void put_trace(gm_trace *trace, gm_json_out *out)
 {

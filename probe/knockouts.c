@@ -1,11 +1,11 @@
 /* knockouts.c - see knockouts.h. */
 #include "probe/knockouts.h"
 
-#include <string.h>
-
 #include "base/text.h"
 #include "formats/expert_list.h"
 #include "formats/shape.h"
+
+#include <string.h>
 
 /* What is read, and for which model. */
 typedef struct reading {

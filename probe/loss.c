@@ -1,12 +1,13 @@
 /* loss.c - see loss.h. */
 #include "probe/loss.h"
 
+#include "text/terminal.h"
+
 #include <gsl/gsl_cdf.h>
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-
-#include "text/terminal.h"
 
 void gm_loss_add(gm_document_loss *loss, float a, float b)
 {

@@ -1,10 +1,10 @@
 /* pairs.c - see pairs.h. */
 #include "probe/pairs.h"
 
+#include "base/cli.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/cli.h"
 
 /* What two documents of a pair have in common, and which document it is of. */
 typedef struct key {

@@ -1,15 +1,15 @@
 /* passages.c - which texts of a trace gm-probe read shows: see passages.h. */
 #include "probe/passages.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "base/sha256.h"
 #include "formats/find_subset.h"
 #include "probe/best.h"
 #include "probe/stats_documents.h"
+
+#include <math.h>
+#include <string.h>
 
 enum { LEAST_SHA_DIGITS = 8, SHA_DIGITS = 64 };
 

@@ -1,9 +1,6 @@
 /* read_command.c - gm-probe read: texts of a trace, each token coloured by the expert that took
  * it.
  */
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/cli.h"
 #include "base/outfile.h"
 #include "base/progress.h"
@@ -12,6 +9,9 @@
 #include "probe/reading_page.h"
 #include "probe/stats_expert.h"
 #include "probe/trace_tokenizer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 static const char DETAILS[] =
     "The page is one file that needs no network. Choose a layer, and each token has the colour\n"

@@ -1,12 +1,12 @@
 /* reading_page.c - texts coloured by their experts, as a page: see reading_page.h. */
 #include "probe/reading_page.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "base/sha256.h"
 #include "probe/spelt_tokens.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 extern const gm_asset gm_asset_reading_script, gm_asset_reading_style, gm_asset_reading_tools;
 

@@ -1,9 +1,9 @@
 /* run_open.c - opens what a run needs, tokenizer, model and corpus, and closes it: see run.h. */
-#include <string.h>
-
 #include "engine/engine.h"
 #include "probe/run.h"
 #include "probe/same_run.h"
+
+#include <string.h>
 
 enum { TEMPLATE_TOKENS = 64 }; /* of a document, at most */
 

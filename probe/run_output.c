@@ -1,12 +1,12 @@
 /* run_output.c - the output of a run, at its beginning and at its end: see run.h. */
+#include "probe/checks.h"
+#include "probe/run.h"
+#include "probe/same_run.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "probe/checks.h"
-#include "probe/run.h"
-#include "probe/same_run.h"
 
 /* ---- the beginning ---- */
 

@@ -1,11 +1,11 @@
 /* runner.c - a block through the model: see runner.h. */
 #include "probe/runner.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/rng.h"
+
+#include <math.h>
+#include <string.h>
 
 enum { KV_BLOCK = 32 }; /* rows of a sequence are rounded up to it */
 

@@ -1,12 +1,12 @@
 /* same_run.c - see same_run.h. */
 #include "probe/same_run.h"
 
+#include "base/device.h"
+#include "engine/engine.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "base/device.h"
-#include "engine/engine.h"
 
 /* ---- the device ---- */
 

@@ -1,9 +1,9 @@
 /* spelt_tokens.c - see spelt_tokens.h. */
 #include "probe/spelt_tokens.h"
 
-#include <string.h>
-
 #include "formats/trace.h"
+
+#include <string.h>
 
 /* The bytes of all tokens, one after another; end (n): where each token ends. */
 typedef struct pieces {

@@ -1,7 +1,4 @@
 /* stats.c - gm-probe stats: what a trace says of its experts. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/outfile.h"
 #include "figures/figures.h"
@@ -11,6 +8,9 @@
 #include "probe/stats_figures.h"
 #include "probe/stats_page.h"
 #include "probe/trace_tokenizer.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum { SUBSETS_DRAWN = 3 };
 

@@ -7,12 +7,12 @@
  * (Cohen's d, pooled over pairs within and pairs between), takes the pairs themselves: those of up
  * to GM_STATS_COSINE_DOCUMENTS documents drawn by seed. Source of the measures: arXiv:2603.11114.
  */
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/rng.h"
 #include "probe/stats.h"
 #include "probe/stats_documents.h"
+
+#include <math.h>
+#include <stdlib.h>
 
 /* Cosines of pairs: how many, their sum and that of their squares. */
 typedef struct pairs {

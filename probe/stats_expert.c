@@ -1,15 +1,15 @@
 /* stats_expert.c - the tokens and documents that single experts are about. */
 #include "probe/stats_expert.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/text.h"
 #include "formats/shape.h"
 #include "probe/stats_documents.h"
 #include "text/terminal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 gm_status gm_expert_read(int64_t *layer, int64_t *expert, const char *text, gm_error *err)
 {

@@ -1,12 +1,12 @@
 /* stats_figures.c - pictures of what gm-probe stats counted: see stats_figures.h. */
 #include "probe/stats_figures.h"
 
+#include "base/folder.h"
+#include "figures/curves.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-
-#include "base/folder.h"
-#include "figures/curves.h"
 
 enum { LAYERS_SHOWN = 3, MEASURES = 3, AGREEMENTS = 2 * MEASURES };
 

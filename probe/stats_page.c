@@ -1,13 +1,13 @@
 /* stats_page.c - what gm-probe stats says as one HTML file: see stats_page.h. */
 #include "probe/stats_page.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <string.h>
-
 #include "base/outfile.h"
 #include "figures/html.h"
 #include "probe/stats_figures.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
 
 #define N_OF(list) ((int)(sizeof(list) / sizeof *(list)))
 

@@ -4,14 +4,14 @@
  * Sizes: R permutations, in groups of as many tables (S,L,E) and orders (N) as TABLE_BYTES hold;
  * the counts are read once a group. Permutation r is Fisher-Yates by the stream r of the seed.
  */
-#include <assert.h>
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/rng.h"
 #include "base/text.h"
 #include "probe/stats.h"
 #include "probe/stats_documents.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
 
 enum { TABLE_BYTES = 256 << 20 };
 /* A permutation that gives the same table with rows in another order sums the same information

@@ -1,11 +1,11 @@
 /* stats_print.c - what gm-probe stats says: members of one JSON object, or tables. */
+#include "probe/stats.h"
+#include "text/terminal.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-
-#include "probe/stats.h"
-#include "text/terminal.h"
 
 /* Sums over all layers have each token once a layer. */
 static uint64_t tokens_of(const gm_stats *s, const gm_router_sum *r)

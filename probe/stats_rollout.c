@@ -1,11 +1,11 @@
 /* stats_rollout.c - experts of what was read against experts of what was written. */
 #include "probe/stats_rollout.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "probe/measures.h"
+
+#include <math.h>
+#include <string.h>
 
 /* Counts by phase; the third: the prompt of the document before. */
 enum { ROWS_AT_ONCE = 2048, BEFORE = 2, N_COUNTS = 3 };

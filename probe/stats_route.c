@@ -2,12 +2,12 @@
  * counts by token: one pass over /routing. Of a batch, tokens are shared out over threads for
  * the router, then layers for the counts by token.
  */
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "probe/stats.h"
+
+#include <math.h>
+#include <string.h>
 
 enum { ROWS_AT_ONCE = 8192, N_PARTS = 8 }; /* rows: the largest chunk of a trace; of them a part */
 enum { PLACES = GM_TRACE_N_PHASES * GM_STATS_POSITIONS };

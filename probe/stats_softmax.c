@@ -1,10 +1,10 @@
 /* stats_softmax.c - entropy of the softmax over all experts, where a trace holds the logits of a
  * sample of its tokens: what the entropy of the K gates, brought to sum 1, cannot see.
  */
-#include <math.h>
-
 #include "base/cli.h"
 #include "probe/stats.h"
+
+#include <math.h>
 
 enum { LOGIT_ROWS = 256, TOKEN_ROWS = 8192 };
 

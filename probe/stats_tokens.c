@@ -1,11 +1,11 @@
 /* stats_tokens.c - experts by token id, and experts chosen together. */
 #include "probe/stats_tokens.h"
 
+#include "base/rng.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/rng.h"
 
 enum { IDS_AT_ONCE = 8192, LARGEST_ID = 1 << 24 };
 

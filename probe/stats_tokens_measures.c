@@ -1,7 +1,7 @@
 /* stats_tokens_measures.c - what the counts by token id and of experts together say. */
-#include <math.h>
-
 #include "probe/stats_tokens.h"
+
+#include <math.h>
 
 static const uint32_t *table_of(const gm_token_counts *c, size_t l, bool null)
 {

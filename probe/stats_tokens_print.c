@@ -1,10 +1,10 @@
 /* stats_tokens_print.c - experts by token id and experts chosen together, as members of a JSON
  * object or as a table.
  */
+#include "probe/stats.h"
+
 #include <math.h>
 #include <stdio.h>
-
-#include "probe/stats.h"
 
 /* Tokens whose id has a row of its own, over all. */
 static double own_share(const gm_token_counts *c)

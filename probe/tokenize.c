@@ -1,11 +1,11 @@
 /* tokenize.c - gm-probe tokenize: one JSON array of token ids per line of a .jsonl. */
-#include <stdio.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "engine/chat/chat.h"
 #include "probe/gm_probe.h"
 #include "text/corpus.h"
+
+#include <stdio.h>
 
 static gm_status print_ids(const gm_ids *ids, gm_text *line, gm_error *err)
 {

@@ -1,12 +1,12 @@
 /* verify.c - gm-probe verify and gm-probe merge. */
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "base/cli.h"
 #include "formats/shards.h"
 #include "probe/checks.h"
 #include "probe/gm_probe.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static gm_status verify(const char *path, bool allow_bad, bool json, gm_error *err)
 {

@@ -1,9 +1,9 @@
 /* writer.c - the writer thread: see writer.h. */
 #include "probe/writer.h"
 
-#include <pthread.h>
-
 #include "formats/shards.h"
+
+#include <pthread.h>
 
 struct gm_writer {
     const char *folder;

@@ -91,11 +91,19 @@ def check_file(root, path, seen):
         yield 1, f"the name {name} is taken by {seen[name]}"
     if path.endswith((".py", ".mjs", ".css")):
         return
+    after = None  # the library's header that stands before this line in the same block of includes
     for number, line in enumerate(lines, 1):
         match = INCLUDE.match(line)
-        complaint = match and check_include(path, *match.groups())
-        if complaint:
-            yield number, complaint
+        if match:
+            quote, header = match.groups()
+            complaint = check_include(path, quote, header)
+            if complaint:
+                yield number, complaint
+            if quote == '"' and after:
+                yield number, f'"{header}" stands after <{after}>: own header, the project\'s, libraries, C library'
+            after = header if quote == "<" else after
+        elif line.strip():
+            after = None
 
 
 def check_cuda_switch(root, paths):

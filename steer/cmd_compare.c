@@ -2,16 +2,16 @@
  * continued unsteered and under each cluster, subset or plan with the same draws, and what
  * that did to the choices is said beside the text.
  */
-#include <assert.h>
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/outfile.h"
 #include "steer/columns.h"
 #include "steer/commands.h"
 #include "steer/comparison.h"
 #include "text/terminal.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { TERMINAL = 120, NARROWEST = 24 };
 

@@ -1,13 +1,13 @@
 /* cmd_generate.c - gm-steer generate: continue prompts, all at once, under one plan. */
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "base/json.h"
 #include "base/outfile.h"
 #include "steer/commands.h"
 #include "steer/interactive.h"
 #include "steer/record.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char details[] =
     "Decoding is greedy, unless the model's generation_config.json or --temperature says\n"

@@ -1,16 +1,16 @@
 /* cmd_plan.c - gm-steer plan: from an atlas (or by hand, or another tool's array) to a
  * plan file or an array, or the description of one.
  */
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "base/progress.h"
 #include "formats/expert_list.h"
 #include "steer/commands.h"
 #include "steer/stage.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char details[] =
     "Without -o the plan is only described. Given a plan file, the command describes that.\n"

@@ -1,9 +1,9 @@
 /* cmd_serve.c - gm-steer serve: a page to steer by hand, and OpenAI's API for other programs. */
-#include <string.h>
-
 #include "steer/commands.h"
 #include "steer/serve/http.h"
 #include "steer/serve/serve.h"
+
+#include <string.h>
 
 static const char details[] =
     "Open the printed address in a browser: there you can set prompts, clusters and a weight,\n"

@@ -1,11 +1,6 @@
 /* cmd_sweep.c - gm-steer sweep: does steering beat random experts, at which cost, and for
  * which topics? Exit 3 when, over all topics, it does not.
  */
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "base/cli_config.h"
 #include "base/device.h"
 #include "base/outfile.h"
@@ -18,6 +13,11 @@
 #include "steer/sweep/store.h"
 #include "steer/sweep/verdict.h"
 #include "text/terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static const char synopsis[] =
     "gm-steer sweep --model DIR --atlas FILE --classifier-corpus FILE [-o RUN.sweep.h5]";

@@ -2,12 +2,12 @@
 #define _DEFAULT_SOURCE /* struct winsize */
 #include "steer/columns.h"
 
+#include "text/terminal.h"
+
 #include <assert.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include "text/terminal.h"
 
 static const char GAP[] = " | ";
 

@@ -2,9 +2,9 @@
 #ifndef GM_COLUMNS_H
 #define GM_COLUMNS_H
 
-#include <stdio.h>
-
 #include "base/text.h"
+
+#include <stdio.h>
 
 typedef struct gm_column {
     const char *title;

@@ -1,10 +1,10 @@
 /* comparison_page.c - a comparison as one HTML page: see comparison.h. */
-#include <math.h>
-#include <string.h>
-
 #include "base/outfile.h"
 #include "figures/shade.h"
 #include "steer/comparison.h"
+
+#include <math.h>
+#include <string.h>
 
 static const double LIMIT = 3; /* nats: the darkest shade, a factor of 20 */
 

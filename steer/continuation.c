@@ -3,12 +3,12 @@
  */
 #include "steer/continuation.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "steer/ramp.h"
+
+#include <math.h>
+#include <string.h>
 
 enum { STEP_ROWS = 256 };
 

@@ -1,12 +1,12 @@
 /* interactive.c - see interactive.h. */
 #include "steer/interactive.h"
 
+#include "base/cli.h"
+#include "text/terminal.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/cli.h"
-#include "text/terminal.h"
 
 static const char help[] =
     "TEXT                continue TEXT\n"

@@ -2,9 +2,9 @@
 #ifndef GM_INTERACTIVE_H
 #define GM_INTERACTIVE_H
 
-#include <stdio.h>
-
 #include "steer/stage.h"
+
+#include <stdio.h>
 
 /* Read lines until the end of `in`. A line that begins with '/' is a command (/help
  * lists them), every other one is continued under `plan`, which commands replace; it is

@@ -1,12 +1,12 @@
 /* judge.c - see judge.h. */
 #include "steer/judge.h"
 
+#include "base/sha256.h"
+#include "text/corpus.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/sha256.h"
-#include "text/corpus.h"
 
 enum { MANY = 16, ONE_IN = 8 }; /* held out: one in 8 of a class that has 16 */
 

@@ -1,9 +1,9 @@
 /* prompts.c - see prompts.h. */
 #include "steer/prompts.h"
 
-#include <string.h>
-
 #include "base/json.h"
+
+#include <string.h>
 
 enum { MAX_FILE_BYTES = 1 << 28 };
 

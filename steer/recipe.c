@@ -1,12 +1,12 @@
 /* recipe.c - see recipe.h. */
 #include "steer/recipe.h"
 
-#include <string.h>
-
 #include "base/json.h"
 #include "base/progress.h"
 #include "steer/recipe_vectors.h"
 #include "steer/recipe_words.h"
+
+#include <string.h>
 
 static const uint8_t phase_bits[] = {GM_PLAN_ALL_PHASES, 1u << 0 | 1u << 2,
                                      1u << 1}; /* by gm_recipe_phase */

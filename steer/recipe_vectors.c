@@ -1,10 +1,10 @@
 /* recipe_vectors.c - see recipe_vectors.h. */
 #include "steer/recipe_vectors.h"
 
-#include <string.h>
-
 #include "formats/find_subset.h"
 #include "steer/recipe_words.h"
+
+#include <string.h>
 
 /* ---- what the atlas holds ---- */
 

@@ -3,12 +3,12 @@
  */
 #include "steer/record.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/sha256.h"
 #include "base/version.h"
 #include "formats/trace.h"
+
+#include <stdio.h>
+#include <string.h>
 
 struct gm_recorder {
     const gm_stage *stage;

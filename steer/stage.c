@@ -1,12 +1,12 @@
 /* stage.c - see stage.h. */
 #include "steer/stage.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/device.h"
 #include "base/json.h"
 #include "base/progress.h"
+
+#include <math.h>
+#include <string.h>
 
 gm_stage_options gm_stage_defaults(void)
 {

@@ -1,11 +1,11 @@
 /* vector.c - see vector.h. */
 #include "steer/vector.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/text.h"
 
 static const double LIFT_UP = 1.25, LIFT_DOWN = 0.8, CLIP = 2.0;
 

@@ -2,9 +2,9 @@
 #ifndef GM_ATLAS_SAMPLE_H
 #define GM_ATLAS_SAMPLE_H
 
-#include <math.h>
-
 #include "formats/atlas.h"
+
+#include <math.h>
 
 /* Sizes; EDGES entries of the graph, NODES of the condensed tree, SCRIPTS and
  * LANGUAGES names. */

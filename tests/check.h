@@ -21,6 +21,8 @@
 #ifndef GM_CHECK_H
 #define GM_CHECK_H
 
+#include "base/base.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,8 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "base/base.h"
 
 #ifdef GM_HAVE_CMOCKA
 #include <cmocka.h>

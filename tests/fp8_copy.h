@@ -3,12 +3,12 @@
 #ifndef GM_FP8_COPY_H
 #define GM_FP8_COPY_H
 
-#include <math.h>
-
 #include "base/half.h"
 #include "engine/checkpoint.h"
 #include "tests/engine_run.h"
 #include "tests/model_copy.h"
+
+#include <math.h>
 
 /* How: "quantization_config", what one scale is for (0: all), how the scales' tensor is called and
  * what it is of. */

@@ -2,13 +2,13 @@
 #ifndef GM_MODEL_COPY_H
 #define GM_MODEL_COPY_H
 
-#include <dirent.h>
-#include <errno.h>
-#include <unistd.h>
-
 #include "base/outfile.h"
 #include "base/text.h"
 #include "tests/check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
 
 /* Where the lines of a field end that begin at `at`: one, or as many as its object or list has. */
 static inline const char *field_end(const char *at)

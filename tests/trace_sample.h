@@ -3,10 +3,10 @@
 #ifndef GM_TRACE_SAMPLE_H
 #define GM_TRACE_SAMPLE_H
 
+#include "formats/trace.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "formats/trace.h"
 
 enum { SAMPLE_L = 3, SAMPLE_K = 2, SAMPLE_DOCUMENTS = 5, SAMPLE_ROWS = 40, SAMPLE_MAX_E = 300 };
 enum { SAMPLE_SPELT_BYTES = 4 * SAMPLE_ROWS };

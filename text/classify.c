@@ -6,10 +6,10 @@
  */
 #include "text/classify.h"
 
+#include "text/lbfgs.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "text/lbfgs.h"
 
 static const double TOLERANCE = 1e-6; /* of the gradient of a mean over texts */
 

@@ -1,12 +1,12 @@
 /* corpus.c - documents of a corpus, one after another. */
 #include "text/corpus.h"
 
-#include <inttypes.h>
-#include <string.h>
-
 #include "text/corpus_files.h"
 #include "text/corpus_record.h"
 #include "text/source.h"
+
+#include <inttypes.h>
+#include <string.h>
 
 enum { READ_BYTES = 1 << 18, DEFAULT_LINE_BYTES = 64 << 20 };
 

@@ -1,14 +1,14 @@
 /* corpus_files.c - the files of a corpus, in the order they are read. */
 #include "text/corpus_files.h"
 
+#include "base/folder.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/folder.h"
 
 enum { DEEPEST_FOLDER = 64 };
 

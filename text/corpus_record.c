@@ -1,11 +1,11 @@
 /* corpus_record.c - one line of a corpus, or a whole text, as a document: see corpus_record.h. */
 #include "text/corpus_record.h"
 
+#include "base/sha256.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-#include "base/sha256.h"
 
 gm_status gm_record_init(gm_record *record, const gm_corpus_options *options, gm_error *err)
 {

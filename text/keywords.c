@@ -1,8 +1,8 @@
 /* keywords.c - the words that tell classes apart. See tfidf.h. */
+#include "text/tfidf.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "text/tfidf.h"
 
 static gm_status copy_bag(gm_bag *out, const gm_bag *bag, gm_error *err)
 {

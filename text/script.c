@@ -2,8 +2,9 @@
  */
 #include "text/script.h"
 
-#include <stdint.h>
 #include <utf8proc.h>
+
+#include <stdint.h>
 
 const char *gm_script_name(gm_script script)
 {

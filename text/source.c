@@ -1,16 +1,17 @@
 /* source.c - the bytes of a file, decompressed as they are read. */
 #include "text/source.h"
 
+#include "base/cli.h"
+#include "base/text.h"
+
+#include <zlib.h>
+#include <zstd.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
-
-#include "base/cli.h"
-#include "base/text.h"
 
 enum { INPUT_BYTES = 1 << 17, LONGEST_WINDOW_LOG = 31 };
 

@@ -4,8 +4,9 @@
  */
 #include "text/split.h"
 
-#include <stdlib.h>
 #include <utf8proc.h>
+
+#include <stdlib.h>
 
 /* Two characters whose lower case is not one for one: a capital sigma at the end of a word is the
  * final one, and a capital I with a dot is i and a combining dot, which ends the word. */

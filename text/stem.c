@@ -1,8 +1,9 @@
 /* stem.c - Snowball stems. */
-#include <libstemmer.h>
-#include <string.h>
-
 #include "text/words.h"
+
+#include <libstemmer.h>
+
+#include <string.h>
 
 struct gm_stemmer {
     struct sb_stemmer *english, *russian;

@@ -1,11 +1,12 @@
 /* terminal.c - see terminal.h. */
 #include "text/terminal.h"
 
-#include <limits.h>
-#include <string.h>
+#include "base/text.h"
+
 #include <utf8proc.h>
 
-#include "base/text.h"
+#include <limits.h>
+#include <string.h>
 
 int gm_cells_of(uint32_t code_point)
 {

@@ -1,7 +1,7 @@
 /* vocabulary.c - distinct words and their numbers: open addressing, linear probing. */
-#include <string.h>
-
 #include "text/words.h"
+
+#include <string.h>
 
 enum { FIRST_SLOTS = 1 << 12 };
 

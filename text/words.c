@@ -5,11 +5,11 @@
  */
 #include "text/words.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "text/split.h"
 #include "text/stop_words.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 enum { CHUNK = 128 /* texts */ };
 

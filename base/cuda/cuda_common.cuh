@@ -7,9 +7,9 @@
 #ifndef GM_CUDA_COMMON_CUH
 #define GM_CUDA_COMMON_CUH
 
-#include <cuda_runtime.h>
-
 #include "base/cuda/cuda_device.h"
+
+#include <cuda_runtime.h>
 
 enum { WARP = 32 };
 

@@ -6,9 +6,9 @@
 #ifndef GM_CUDA_DEVICE_H
 #define GM_CUDA_DEVICE_H
 
-#include <cuda_runtime_api.h>
-
 #include "base/device.h"
+
+#include <cuda_runtime_api.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -5,8 +5,9 @@
  * distance and a number (candidates.h), no two are equal: so what is kept does not depend on the
  * order in which threads come.
  */
-#include "base/cuda/cuda_common.cuh"
 #include "cluster/cuda/cuda_nearest.h"
+
+#include "base/cuda/cuda_common.cuh"
 
 enum { THREADS = 256, EACH = 4, ROOM = 2048 };
 static_assert(GM_CUDA_MOST_KEPT + THREADS * EACH <= ROOM, "what comes at once has room");

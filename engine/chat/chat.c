@@ -1,10 +1,10 @@
 /* chat.c - see chat.h. */
 #include "engine/chat/chat.h"
 
-#include <string.h>
-
 #include "base/folder.h"
 #include "base/sha256.h"
+
+#include <string.h>
 
 enum { MAX_CONFIG_BYTES = 1 << 24 };
 

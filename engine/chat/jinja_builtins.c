@@ -1,10 +1,10 @@
 /* jinja_builtins.c - functions, filters and tests of Jinja that chat templates use, and those that
  * transformers adds.
  */
+#include "engine/chat/jinja_run.h"
+
 #include <string.h>
 #include <time.h>
-
-#include "engine/chat/jinja_run.h"
 
 /* ---- attributes ---- */
 

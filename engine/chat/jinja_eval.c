@@ -1,7 +1,7 @@
 /* jinja_eval.c - the values of a template's expressions. */
-#include <string.h>
-
 #include "engine/chat/jinja_run.h"
+
+#include <string.h>
 
 /* ---- names and calls ---- */
 

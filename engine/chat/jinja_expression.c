@@ -1,8 +1,8 @@
 /* jinja_expression.c - expressions of a template, from `a if b else c` down to names and literals.
  */
-#include <string.h>
-
 #include "engine/chat/jinja_parser.h"
+
+#include <string.h>
 
 /* ---- names, literals, brackets ---- */
 

@@ -1,7 +1,7 @@
 /* jinja_filters.c - filters of Jinja that chat templates use. */
-#include <string.h>
-
 #include "engine/chat/jinja_run.h"
+
+#include <string.h>
 
 typedef struct call {
     gm_jrun *run;

@@ -1,9 +1,9 @@
 /* jinja_methods.c - what texts and dicts of a template can be asked by name: Python's methods. */
-#include <string.h>
-
 #include "base/text.h"
 #include "engine/chat/jinja_lexer.h"
 #include "engine/chat/jinja_run.h"
+
+#include <string.h>
 
 /* ---- blanks and other characters at the ends of texts ---- */
 

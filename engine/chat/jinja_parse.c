@@ -1,11 +1,11 @@
 /* jinja_parse.c - see jinja.h: statements of a template, and what parsing them and expressions
  * (jinja_expression.c) shares.
  */
-#include <assert.h>
-#include <string.h>
-
 #include "engine/chat/jinja.h"
 #include "engine/chat/jinja_parser.h"
+
+#include <assert.h>
+#include <string.h>
 
 enum {
     MAX_OPEN = 200,      /* brackets and statements inside of each other */

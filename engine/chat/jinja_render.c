@@ -1,7 +1,7 @@
 /* jinja_render.c - see jinja.h: running a template's statements. */
-#include <string.h>
-
 #include "engine/chat/jinja_run.h"
+
+#include <string.h>
 
 /* A run's memory for each byte of its variables, and besides; steps likewise: a template goes
  * through its few messages a few times. */

@@ -1,9 +1,9 @@
 /* jinja_value.c - values of a template that runs, and the limits of a run: see jinja_run.h. */
+#include "engine/chat/jinja_run.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <string.h>
-
-#include "engine/chat/jinja_run.h"
 
 enum { MAX_DEPTH = 600 }; /* expressions, statements and calls inside of each other */
 

@@ -1,6 +1,7 @@
 /* cuda_measure.cu - kernels that do nothing but cost something: what a GPU can do at best. */
-#include "engine/cuda/cuda_device.cuh"
 #include "engine/cuda/cuda_measure.h"
+
+#include "engine/cuda/cuda_device.cuh"
 
 enum { THREADS = 512, BARRIER_THREADS = 128 };
 

@@ -1,8 +1,8 @@
 /* added_load.c - reading the added tokens of a tokenizer.json. */
-#include <string.h>
-
 #include "engine/tokenizer/added.h"
 #include "engine/tokenizer/component.h"
+
+#include <string.h>
 
 /* What loading needs besides the result. */
 typedef struct loader {

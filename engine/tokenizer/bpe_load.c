@@ -1,10 +1,10 @@
 /* bpe_load.c - reading the model of a tokenizer.json: vocabulary and merges. */
-#include <string.h>
-
 #include "engine/tokenizer/alphabet.h"
 #include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/bytehash.h"
 #include "engine/tokenizer/component.h"
+
+#include <string.h>
 
 /* ---- options ---- */
 

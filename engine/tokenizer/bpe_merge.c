@@ -5,10 +5,10 @@
  * list, n log n for any text. Both join the lowest rank first and, among equal
  * ranks, the leftmost pair.
  */
-#include <string.h>
-
 #include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/bytehash.h"
+
+#include <string.h>
 
 enum { SHORT_PIECE = 40 };
 

@@ -6,9 +6,9 @@
 #ifndef GM_BYTEHASH_H
 #define GM_BYTEHASH_H
 
-#include <string.h>
-
 #include "base/base.h"
+
+#include <string.h>
 
 static inline uint64_t gm_hash_fold(uint64_t a, uint64_t b)
 {

@@ -1,9 +1,9 @@
 /* codepoint.c - the classes of characters that splitting and normalizing ask for. */
 #include "engine/tokenizer/codepoint.h"
 
-#include <utf8proc.h>
-
 #include "engine/tokenizer/codepoint_tables.h"
+
+#include <utf8proc.h>
 
 /* Whether one of n sorted ranges holds the character. */
 static bool is_in(const gm_code_range *range, size_t n, uint32_t c)

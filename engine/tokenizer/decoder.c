@@ -2,10 +2,10 @@
 #define _GNU_SOURCE /* memmem */
 #include "engine/tokenizer/decoder.h"
 
-#include <string.h>
-
 #include "engine/tokenizer/alphabet.h"
 #include "engine/tokenizer/component.h"
+
+#include <string.h>
 
 enum { MOST_STEPS = 64 };
 

@@ -9,12 +9,13 @@
  *
  * Source: Unicode Standard Annex 15.
  */
-#include <stdlib.h>
-#include <string.h>
-#include <utf8proc.h>
-
 #include "engine/tokenizer/codepoint.h"
 #include "engine/tokenizer/normalizer.h"
+
+#include <utf8proc.h>
+
+#include <stdlib.h>
+#include <string.h>
 
 /* A single character decomposes into at most 18 (U+FDFA). */
 enum { MOST_PER_CHAR = 18 };

@@ -6,9 +6,9 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "engine/tokenizer/regex.h"
 
-#include <pcre2.h>
-
 #include "engine/tokenizer/codepoint.h"
+
+#include <pcre2.h>
 
 enum { JIT_STACK_FIRST = 32 * 1024, JIT_STACK_MOST = 8 * 1024 * 1024 };
 

@@ -17,11 +17,11 @@
  *
  * Source: Oniguruma's doc/RE (6.9) and pcre2pattern(3) (10.42).
  */
-#include <string.h>
-
 #include "engine/tokenizer/codepoint.h"
 #include "engine/tokenizer/codepoint_tables.h"
 #include "engine/tokenizer/regex.h"
+
+#include <string.h>
 
 /* The inside of a set: White_Space, 25 characters. */
 #define WHITE_SPACE                                                                         \

@@ -1,9 +1,9 @@
 /* splitter_load.c - reading the pre-tokenizer of a tokenizer.json. */
-#include <string.h>
-
 #include "engine/tokenizer/codepoint.h"
 #include "engine/tokenizer/component.h"
 #include "engine/tokenizer/splitter.h"
+
+#include <string.h>
 
 enum { MOST_STEPS = 64 };
 

@@ -5,9 +5,9 @@
  * nothing is held back. So it keeps a few tokens, except under a decoder that must
  * see the last token first (gm_decoder.all_first).
  */
-#include <string.h>
-
 #include "engine/tokenizer/tokenizer_parts.h"
+
+#include <string.h>
 
 /* What a token decodes to; false when it is left out. The reference knows special
  * tokens by their spelling: one that normalization has changed is not left out. */

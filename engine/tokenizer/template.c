@@ -1,10 +1,10 @@
 /* template.c - the tokens put before and after those of a text. */
 #include "engine/tokenizer/template.h"
 
-#include <string.h>
-
 #include "engine/tokenizer/component.h"
 #include "engine/tokenizer/spellings.h"
+
+#include <string.h>
 
 static gm_status read_id(const gm_json *json, uint32_t *out, const char *where, gm_error *err)
 {

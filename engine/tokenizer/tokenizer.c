@@ -5,12 +5,12 @@
  */
 #include "engine/tokenizer/tokenizer.h"
 
-#include <string.h>
-
 #include "base/folder.h"
 #include "base/sha256.h"
 #include "engine/tokenizer/component.h"
 #include "engine/tokenizer/tokenizer_parts.h"
+
+#include <string.h>
 
 enum { MOST_BYTES = 512 * 1024 * 1024 };
 

@@ -1,9 +1,9 @@
 /* ask.c - see ask.h. */
 #include "steer/serve/ask.h"
 
-#include <string.h>
-
 #include "base/cli_config.h"
+
+#include <string.h>
 
 static const char BODY[] = "request"; /* its name in messages */
 

@@ -1,9 +1,12 @@
 /* http.c - see http.h. */
 #include "steer/serve/http.h"
 
+#include "steer/serve/reply.h"
+
+#include <microhttpd.h>
+
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,8 +15,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "steer/serve/reply.h"
 
 /* More connections than requests may wait: who is too many is told so. */
 enum { MOST_CONNECTIONS = 256, PIECE_BYTES = 1 << 14 };

@@ -2,10 +2,10 @@
  * plan, and where logits begin to be wanted. */
 #include "steer/serve/likelihood.h"
 
+#include "steer/ramp.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "steer/ramp.h"
 
 enum { STEP_ROWS = 256, LOGIT_BYTES = 1 << 26 };
 

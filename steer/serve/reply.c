@@ -1,10 +1,10 @@
 /* reply.c - see reply.h. */
 #include "steer/serve/reply.h"
 
+#include "steer/serve/reply_likelihood.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-
-#include "steer/serve/reply_likelihood.h"
 
 /* Take the finished JSON over into *out. */
 static gm_status hand_over(gm_text *out, gm_json_out *json, gm_error *err)

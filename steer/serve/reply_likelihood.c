@@ -1,9 +1,9 @@
 /* reply_likelihood.c - see reply_likelihood.h. */
 #include "steer/serve/reply_likelihood.h"
 
-#include <string.h>
-
 #include "steer/serve/ask.h"
+
+#include <string.h>
 
 /* One token: its bytes, and as a text of JSON. */
 typedef struct word {

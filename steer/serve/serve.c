@@ -1,15 +1,15 @@
 /* serve.c - see serve.h. */
 #include "steer/serve/serve.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <time.h>
-
 #include "base/cli.h"
 #include "base/progress.h"
 #include "figures/asset.h"
 #include "steer/serve/http.h"
 #include "steer/serve/reply.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 extern const gm_asset gm_asset_serve_page, gm_asset_serve_style, gm_asset_serve_script;
 

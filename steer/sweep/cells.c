@@ -1,12 +1,12 @@
 /* cells.c - see cells.h. */
 #include "steer/sweep/cells.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/progress.h"
 #include "steer/sweep/given.h"
 #include "steer/sweep/topics.h"
+
+#include <math.h>
+#include <string.h>
 
 /* gm_cell.dose_at: the chosen dose, or the k-th positive one that is not chosen. */
 enum { CHOSEN = -1, OTHER_POSITIVE = -2 };

@@ -6,15 +6,15 @@
  * from the engine's loss, in float: KL is exact to about 1e-6. Rows are shared out among
  * threads; each is one thread's, and sums over rows have their order.
  */
-#include <assert.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "engine/team.h"
 #include "steer/ramp.h"
 #include "steer/sweep/measure.h"
 #include "steer/sweep/topics.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const size_t LOGIT_BYTES = (size_t)256 << 20; /* of one step, about */
 

@@ -1,11 +1,11 @@
 /* given.c - see given.h. */
 #include "steer/sweep/given.h"
 
+#include "steer/sweep/cells.h"
+
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "steer/sweep/cells.h"
 
 /* Split "FILE=DOMAIN" at the last '=', unless all of it is a file. *domain: NULL when not said. */
 static char *split_name(gm_arena *arena, const char *text, const char **domain)

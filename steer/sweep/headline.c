@@ -1,11 +1,12 @@
 /* headline.c - the figure of page.h: a panel a topic, shift against KL. */
+#include "steer/sweep/headline.h"
+
+#include "figures/curves.h"
+#include "steer/sweep/page.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "figures/curves.h"
-#include "steer/sweep/headline.h"
-#include "steer/sweep/page.h"
 
 enum { MOST_MARKS = 16, TITLE_BYTES = 192, DOSE_BYTES = 32 };
 

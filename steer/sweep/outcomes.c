@@ -1,9 +1,9 @@
 /* outcomes.c - what the judged cells say of each topic and of all: see scores.h. */
-#include <math.h>
-#include <string.h>
-
 #include "steer/sweep/cells.h"
 #include "steer/sweep/scores.h"
+
+#include <math.h>
+#include <string.h>
 
 static const double COLLAPSE_KL = 1, COLLAPSE_REP4 = 0.25;
 

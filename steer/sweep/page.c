@@ -1,12 +1,12 @@
 /* page.c - see page.h. */
 #include "steer/sweep/page.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/outfile.h"
 #include "figures/html.h"
 #include "steer/sweep/headline.h"
+
+#include <math.h>
+#include <string.h>
 
 enum { SHOWN_TEXTS = 3 };
 

@@ -1,10 +1,10 @@
 /* scores.c - cells scored, dose and filter chosen: see scores.h. */
 #include "steer/sweep/scores.h"
 
+#include "base/rng.h"
+
 #include <math.h>
 #include <stdlib.h>
-
-#include "base/rng.h"
 
 enum { RESAMPLES = 2000 };
 static const uint64_t BOOTSTRAP_SEED = 0x626f6f74;

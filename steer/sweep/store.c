@@ -1,13 +1,13 @@
 /* store.c - see store.h. */
 #include "steer/sweep/store.h"
 
+#include "base/version.h"
+#include "formats/shards.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "base/version.h"
-#include "formats/shards.h"
 
 gm_status gm_store_folder(gm_text *folder, const char *path, gm_error *err)
 {

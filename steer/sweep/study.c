@@ -1,14 +1,14 @@
 /* study.c - see study.h. */
 #include "steer/sweep/study.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/sha256.h"
 #include "formats/sweep.h"
 #include "steer/sweep/cells.h"
 #include "steer/sweep/given.h"
 #include "steer/sweep/topics.h"
+
+#include <math.h>
+#include <string.h>
 
 static void hash_text(gm_sha256 *hash, const char *text)
 {

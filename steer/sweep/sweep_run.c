@@ -1,13 +1,13 @@
 /* sweep_run.c - see sweep_run.h. */
 #include "steer/sweep/sweep_run.h"
 
-#include <math.h>
-
 #include "base/progress.h"
 #include "steer/sweep/cells.h"
 #include "steer/sweep/measure.h"
 #include "steer/sweep/scores.h"
 #include "steer/sweep/store.h"
+
+#include <math.h>
 
 enum { GROUP = 8 }; /* cells in one batch, of one topic */
 

@@ -1,8 +1,8 @@
 /* tables.c - a finished study for programs: JSON and CSV. See verdict.h. */
-#include <math.h>
-
 #include "steer/sweep/cells.h"
 #include "steer/sweep/verdict.h"
+
+#include <math.h>
 
 /* ---- JSON ---- */
 

@@ -1,9 +1,9 @@
 /* texts.c - continuing the prompts of cells, and judging what came: see measure.h. */
+#include "steer/sweep/measure.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "steer/sweep/measure.h"
 
 typedef struct batch {
     const gm_study *study;

@@ -1,12 +1,12 @@
 /* topics.c - see topics.h. */
 #include "steer/sweep/topics.h"
 
-#include <string.h>
-
 #include "base/progress.h"
 #include "steer/recipe_vectors.h"
 #include "steer/sweep/cells.h"
 #include "steer/sweep/given.h"
+
+#include <string.h>
 
 enum {
     LEAST_PASSAGES = 3,

@@ -5,13 +5,13 @@
  * The corpus is repeated, or cut short, to so many bytes of text; every sixtieth document is of one
  * class. Reading it is not timed.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/progress.h"
 #include "text/corpus.h"
 #include "text/tfidf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { MEGABYTES = 250, CLASSES = 60, KEYWORDS = 10 };
 

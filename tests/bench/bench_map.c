@@ -6,14 +6,14 @@
  * The points are clouds of different sizes and densities in a cube, with a tenth of them anywhere.
  * Their neighbours come from a kd-tree and are exact.
  */
+#include "base/rng.h"
+#include "cluster/kdtree.h"
+#include "cluster/rerun.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-
-#include "base/rng.h"
-#include "cluster/kdtree.h"
-#include "cluster/rerun.h"
 
 enum { DIM = 3, N_CLOUDS = 200, POINTS = 1000000, NEIGHBOURS = 15, MOST_NEIGHBOURS = 64 };
 

@@ -10,15 +10,15 @@
  * that others use as well. A run's last block is written while nothing is computed: BLOCKS says
  * how much that weighs.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 #include "base/progress.h"
 #include "formats/shards.h"
 #include "probe/blocks.h"
 #include "probe/runner.h"
 #include "probe/writer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 enum {
     N_MODES = 4,

@@ -7,15 +7,15 @@
  * backwards where S is below 0; with GM_STUB_LOSES=N the device is lost in block N, from 0.
  */
 #define _GNU_SOURCE /* syscall */
+#include "base/cli.h"
+#include "probe/runner.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/cli.h"
-#include "probe/runner.h"
 
 struct gm_runner {
     size_t L, E, K;

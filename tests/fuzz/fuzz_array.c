@@ -1,11 +1,11 @@
 /* fuzz_array.c - any bytes as a .npy and as ds4's file: refused with a sentence that names
  * the file, or numbers that the writer takes and that read back the same.
  */
-#include <math.h>
-#include <string.h>
-
 #include "formats/array_file.h"
 #include "tests/fuzz/demand.h"
+
+#include <math.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,10 +1,10 @@
 /* fuzz_ask.c - any bytes as the body of a request: refused with a sentence, or within what ask.h
  * promises. The first byte says whether it is a chat. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "steer/serve/ask.h"
 #include "tests/fuzz/demand.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -5,16 +5,17 @@
  * digest are content and only the values are wrong. 1: it overwrites bytes of the written
  * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
  */
-#include <hdf5.h>
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/text.h"
 #include "cluster/recut.h"
 #include "cluster/summary.h"
 #include "formats/atlas.h"
 #include "tests/atlas_sample.h"
 #include "tests/fuzz/h5_edits.h"
+
+#include <hdf5.h>
+
+#include <math.h>
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -2,11 +2,10 @@
  * around a question, in which the system message stands.
  */
 #include "engine/chat/chat.h"
+#include "tests/fuzz/demand.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -7,13 +7,12 @@
 #include "engine/checkpoint.h"
 #include "engine/quantised.h"
 #include "engine/stored.h"
+#include "tests/fuzz/demand.h"
+#include "tests/fuzz/safetensors_image.h"
 
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "tests/fuzz/demand.h"
-#include "tests/fuzz/safetensors_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

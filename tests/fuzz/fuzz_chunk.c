@@ -4,10 +4,10 @@
  * The first byte chooses items of 1, 2, 4 or 8 bytes (bits 0 and 1), shuffled or not (bit 2), and
  * whether the checksum is put right (bit 3); the second how many items are asked for.
  */
-#include <string.h>
-
 #include "formats/h5_filter.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,10 +1,10 @@
 /* fuzz_config.c - any bytes as the file config.json: no crash, and from what is accepted every
  * tensor's name and shape can be asked.
  */
-#include <stdlib.h>
-
 #include "engine/arch.h"
 #include "tests/fuzz/demand.h"
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -3,11 +3,11 @@
  *
  * The first byte of the input chooses kind and options, the rest is the file.
  */
-#include <string.h>
-
 #include "base/sha256.h"
 #include "text/corpus.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,11 +1,11 @@
 /* fuzz_csv.c - any bytes as comma-separated values: refused with a sentence that names the file,
  * or a table that, written out, is read back the same.
  */
-#include <string.h>
-
 #include "base/csv.h"
 #include "base/outfile.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,10 +1,10 @@
 /* fuzz_import.c - hostile lines for gm-probe import: the first line gives the form, further lines
  * must have it; what is taken holds the promises that a trace makes.
  */
-#include <string.h>
-
 #include "probe/imported.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 enum { EXPERTS = 8, MOST_LAYERS = 16 };
 

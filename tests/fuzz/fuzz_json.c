@@ -1,10 +1,10 @@
 /* fuzz_json.c - any bytes as JSON: no crash, and what is accepted and written is read back as the
  * same.
  */
-#include <string.h>
-
 #include "base/json.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

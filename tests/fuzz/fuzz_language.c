@@ -1,9 +1,9 @@
 /* fuzz_language.c - any bytes have a language or none, and the same one twice. */
+#include "text/language.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "text/language.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

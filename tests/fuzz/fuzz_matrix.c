@@ -1,10 +1,10 @@
 /* fuzz_matrix.c - any bytes as a .npy of any type: refused with a sentence that names the file, or
  * a table of as many numbers as the file has room for.
  */
-#include <string.h>
-
 #include "formats/matrix_file.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -6,12 +6,11 @@
  */
 #include "base/cli_config.h"
 #include "steer/recipe.h"
+#include "tests/fuzz/demand.h"
+#include "tests/atlas_sample.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "tests/fuzz/demand.h"
-#include "tests/atlas_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -5,11 +5,10 @@
  */
 #include "engine/packed.h"
 #include "engine/reader.h"
+#include "tests/fuzz/demand.h"
 
 #include <string.h>
 #include <unistd.h>
-
-#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,9 +1,9 @@
 /* fuzz_plan.c - any bytes as a plan: no crash, and what is accepted keeps its promises. */
-#include <math.h>
-#include <stdlib.h>
-
 #include "formats/plan.h"
 #include "tests/fuzz/safetensors_image.h"
+
+#include <math.h>
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

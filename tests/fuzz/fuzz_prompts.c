@@ -2,10 +2,9 @@
  * is not empty is a prompt of valid UTF-8, or the file is refused by file and line.
  */
 #include "steer/prompts.h"
+#include "tests/fuzz/demand.h"
 
 #include <string.h>
-
-#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -3,10 +3,10 @@
  *
  * The input is the pattern, and after a first NUL the text.
  */
-#include <string.h>
-
 #include "engine/tokenizer/regex.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,10 +1,10 @@
 /* fuzz_safetensors.c - any bytes as a safetensors file: no crash, and what is accepted
  * can be read to its last byte.
  */
-#include <stdlib.h>
-
 #include "base/safetensors.h"
 #include "tests/fuzz/safetensors_image.h"
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -6,14 +6,15 @@
  * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h), and the
  * digest that it then has.
  */
-#include <hdf5.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/text.h"
 #include "formats/sweep.h"
 #include "tests/fuzz/h5_edits.h"
 #include "tests/sweep_sample.h"
+
+#include <hdf5.h>
+
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -5,10 +5,10 @@
  * fall and never lie inside a character, the same ids a second time, a stream that
  * gives what gm_decode gives.
  */
-#include <string.h>
-
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -6,13 +6,14 @@
  * place (three bytes) and value. 2: edits of it through HDF5 (h5_edits.h). 3: of an index of
  * two shards. A set bit 2 leaves the self-checks out, which take most of the time.
  */
-#include <hdf5.h>
-#include <stdlib.h>
-
 #include "base/text.h"
 #include "formats/trace.h"
 #include "tests/fuzz/h5_edits.h"
 #include "tests/trace_sample.h"
+
+#include <hdf5.h>
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

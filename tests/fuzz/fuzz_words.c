@@ -1,11 +1,11 @@
 /* fuzz_words.c - any text as words: counts agree with the vocabulary, and every
  * word is UTF-8, at least two characters long, and has a stem.
  */
-#include <string.h>
-
 #include "base/text.h"
 #include "text/words.h"
 #include "tests/fuzz/demand.h"
+
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

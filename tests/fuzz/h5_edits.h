@@ -6,14 +6,15 @@
 #ifndef GM_FUZZ_H5_EDITS_H
 #define GM_FUZZ_H5_EDITS_H
 
+#include "base/text.h"
+#include "tests/fuzz/demand.h"
+
 #include <hdf5.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/text.h"
-#include "tests/fuzz/demand.h"
 
 enum { EDIT_BYTES = 6, EDIT_MOST = 8, EDIT_NAMES = 128, EDIT_VALUES = 1 << 16 };
 

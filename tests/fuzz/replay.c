@@ -1,11 +1,11 @@
 /* replay.c - feeds files to a fuzz entry point without a fuzzer: each argument is
  * a file or a folder of files. Any build can so repeat what a fuzzer once found.
  */
+#include "base/text.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
-
-#include "base/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -4,9 +4,9 @@
 #ifndef GM_FUZZ_SAFETENSORS_IMAGE_H
 #define GM_FUZZ_SAFETENSORS_IMAGE_H
 
-#include <string.h>
-
 #include "base/base.h"
+
+#include <string.h>
 
 /* A copy of bytes[0..n) whose header ends after its last '}' and the spaces there; the
  * caller frees it. NULL when there is no room for a header. */

@@ -2,10 +2,10 @@
  * and expressions and statements of Jinja against Jinja (tests/golden/README.md, "tokenizers"). All
  * comparisons are exact.
  */
-#include <string.h>
-
 #include "engine/chat/chat.h"
 #include "tests/check.h"
+
+#include <string.h>
 
 #define FOLDER TEST_DATA "/golden/tokenizers/"
 

@@ -2,14 +2,13 @@
  * that cannot have changed are left out bit for bit; the table comes back.
  */
 #include "probe/ablate_table.h"
-
-#include <math.h>
-#include <unistd.h>
-
 #include "base/outfile.h"
 #include "base/text.h"
 #include "probe/run.h"
 #include "tests/put_file.h"
+
+#include <math.h>
+#include <unistd.h>
 
 #define MODELS TEST_DATA "/golden/models/"
 

@@ -2,12 +2,11 @@
  * are the template's. That they are rendered as transformers does it: golden/test_chat_golden.c.
  */
 #include "engine/chat/chat.h"
+#include "tests/put_file.h"
 
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "tests/put_file.h"
 
 #define TULU                                                                                 \
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"       \

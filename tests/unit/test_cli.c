@@ -1,15 +1,14 @@
 /* test_cli.c - option tables, help, exit codes, dispatch, signals. */
 #include "base/cli.h"
+#include "base/cli_nearest.h"
+#include "base/text.h"
+#include "tests/check.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "base/cli_nearest.h"
-#include "base/text.h"
-#include "tests/check.h"
 
 static struct {
     bool flag, on;

@@ -1,11 +1,10 @@
 /* test_contrast.c - probe/contrast.c: Welch's t by SciPy, p by all deals of five documents; of
  * pairs SciPy's ttest_rel, p by all 32 signs; rates that do not vary, every allocation failing. */
 #include "probe/contrast.h"
+#include "tests/check.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "tests/check.h"
 
 enum { N = 5, J = 2, DEALS = 4000 };
 

@@ -6,13 +6,14 @@
 #include "base/cli.h"
 #include "tests/put_file.h"
 
+#include <zlib.h>
+#include <zstd.h>
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
 
 static gm_corpus *open_one(const char *path, const gm_corpus_options *options)
 {

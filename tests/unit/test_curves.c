@@ -1,9 +1,8 @@
 /* test_curves.c - figures/curves.c: axes by hand, pictures by their properties. */
 #include "figures/curves.h"
+#include "tests/check.h"
 
 #include <unistd.h>
-
-#include "tests/check.h"
 
 static void check_axis(gm_axis a, double lo, double hi, double step)
 {

@@ -3,11 +3,10 @@
  * Documents in canonical order and their points:  0 0 0 - 1 2 2   (- counts nothing)
  */
 #include "cluster/distinct.h"
+#include "tests/check.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "tests/check.h"
 
 enum { N = 7, M = 3 };
 

@@ -1,10 +1,9 @@
 /* test_false_discovery.c - probe/false_discovery.c against SciPy 1.17's false_discovery_control. */
 #include "probe/false_discovery.h"
+#include "tests/check.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "tests/check.h"
 
 enum { N = 11 };
 

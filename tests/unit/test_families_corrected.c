@@ -2,11 +2,10 @@
  * what is refused, parts that predict further tokens.
  */
 #include "engine/families.h"
-
-#include <math.h>
-
 #include "tests/config_text.h"
 #include "tests/model_copy.h"
+
+#include <math.h>
 
 #define MODELS  TEST_DATA "/golden/models/"
 #define GLM     MODELS "glm-tiny"

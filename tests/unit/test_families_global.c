@@ -2,11 +2,10 @@
  * heads, angles and tensors by the type of a layer, and what is refused.
  */
 #include "engine/families.h"
-
-#include <math.h>
-
 #include "tests/config_text.h"
 #include "tests/model_copy.h"
+
+#include <math.h>
 
 #define TINY TEST_DATA "/golden/models/gemma4-tiny"
 

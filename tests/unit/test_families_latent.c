@@ -2,11 +2,10 @@
  * a head's matrices lie in their tensor, and what is refused.
  */
 #include "engine/families.h"
-
-#include <math.h>
-
 #include "tests/config_text.h"
 #include "tests/model_copy.h"
+
+#include <math.h>
 
 #define MODELS TEST_DATA "/golden/models/"
 #define V2     MODELS "deepseek-v2-tiny"

@@ -2,11 +2,10 @@
  * norms there are, and what is refused.
  */
 #include "engine/families.h"
-
-#include <math.h>
-
 #include "tests/config_text.h"
 #include "tests/model_copy.h"
+
+#include <math.h>
 
 #define MODELS  TEST_DATA "/golden/models/"
 #define FLEX    MODELS "flexolmo-tiny"

@@ -1,10 +1,9 @@
 /* test_folder.c - folders that a person named. */
 #include "base/folder.h"
+#include "tests/put_file.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "tests/put_file.h"
 
 static gm_status find(const char *folder, gm_error *err)
 {

@@ -2,11 +2,11 @@
  * damaged, not packed or not there.
  * label: threads
  */
-#include <hdf5.h>
-
 #include "formats/h5_chunks.h"
 #include "formats/h5_column.h"
 #include "tests/check.h"
+
+#include <hdf5.h>
 
 enum { ROWS = 45, COLS = 3, CHUNK = 8, ITEMS = ROWS * COLS };
 

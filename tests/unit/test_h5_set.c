@@ -1,13 +1,12 @@
 /* test_h5_set.c - formats/h5_set.c on files that our writer never makes: a few kilobytes
  * that declare more than any memory holds, or that lead out of the file.
  */
-#include <hdf5.h>
-
 #include "formats/atlas.h"
 #include "formats/h5.h"
 #include "tests/written_sample.h"
-
 #include "tests/atlas_sample.h" /* last: its sizes have names of one letter */
+
+#include <hdf5.h>
 
 #define HUGE (UINT64_C(1) << 33)
 

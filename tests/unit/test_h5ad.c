@@ -1,14 +1,15 @@
 /* test_h5ad.c - formats/h5ad.c: what stands in the file, equal names, every allocation, every write
  * that a disk refuses. That anndata and scanpy open it: scripts/golden/live_export.py. */
-#include <errno.h>
-#include <hdf5.h>
-#include <sys/time.h>
-#include <unistd.h>
-
 #include "base/text.h"
 #include "formats/h5ad.h"
 #include "tests/atlas_sample.h"
 #include "tests/check.h"
+
+#include <hdf5.h>
+
+#include <errno.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 static made_atlas m;
 

@@ -2,14 +2,14 @@
  * the same bits; a cache that is not of this model is written anew or not used, and said; what
  * happens when memory is too small.
  * label: threads */
-#include <pthread.h>
-#include <sys/prctl.h>
-
 #include "base/outfile.h"
 #include "engine/session.h"
 #include "engine/team.h"
 #include "tests/engine_run.h"
 #include "tests/model_copy.h"
+
+#include <pthread.h>
+#include <sys/prctl.h>
 
 #define TINY      TEST_DATA "/golden/models/deepseek-tied"
 #define MXFP4     TEST_DATA "/golden/models/gptoss-tiny"

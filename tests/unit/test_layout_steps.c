@@ -1,11 +1,11 @@
 /* test_layout_steps.c - cluster/layout_steps.c: against umap-learn's schedule with its counters, on
  * every instruction set.
  */
-#include <stdlib.h>
-
 #include "base/rng.h"
 #include "cluster/layout_steps.h"
 #include "tests/check.h"
+
+#include <stdlib.h>
 
 enum { EDGES = 37, EPOCHS = 60, DRAWS = 7, POINTS = 100, SELF = 41, MOST = EDGES * 20 + 64 };
 

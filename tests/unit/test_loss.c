@@ -1,9 +1,8 @@
 /* test_loss.c - probe/loss.c: means over tokens, intervals over documents, worked by hand. */
 #include "probe/loss.h"
+#include "tests/check.h"
 
 #include <math.h>
-
-#include "tests/check.h"
 
 /* Three documents of one subset and one of another; of the last nothing counts. */
 static const uint16_t SUBSET[] = {1, 1, 1, 0, 0};

@@ -1,12 +1,11 @@
 /* test_machine.c - limits of memory and processors: the machine's, those of control groups of both
  * versions, and ulimit's, read from a made-up /proc and /sys. */
 #include "base/machine.h"
+#include "tests/put_file.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "tests/put_file.h"
 
 /* ROOT/PATH with the folders above it. */
 static void put(const char *path, const char *text)

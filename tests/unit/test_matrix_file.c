@@ -1,11 +1,10 @@
 /* test_matrix_file.c - formats/matrix_file.c and npy.c: tables of any type as NumPy keeps them.
  * What a front may look like is tried in test_array_file.c. */
 #include "formats/matrix_file.h"
-
-#include <math.h>
-
 #include "base/text.h"
 #include "tests/check.h"
+
+#include <math.h>
 
 /* The front of a .npy of 2 x 2 values of `type`; its length. */
 static size_t make_front(char bytes[256], const char *type)

@@ -4,13 +4,12 @@
  * The matrix: three groups of 20 rows in 5 dimensions, far apart; row 60 is not finite, rows 61 and
  * 62 equal row 0. */
 #include "cluster/matrix_fit.h"
-
-#include <math.h>
-
 #include "base/rng.h"
 #include "base/text.h"
 #include "cluster/hnsw.h"
 #include "tests/check.h"
+
+#include <math.h>
 
 enum { GROUP = 20, N = 63, D = 5 };
 

@@ -1,9 +1,9 @@
 /* test_memory.c - checked memory and the arena. */
-#include <stdint.h>
-
 #include "base/arena.h"
 #include "base/base.h"
 #include "tests/check.h"
+
+#include <stdint.h>
 
 static void blocks_are_zero_and_aligned(void)
 {

@@ -1,6 +1,8 @@
 /* test_outfile.c - a file appears whole or not at all. */
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include "base/outfile.h"
+#include "base/text.h"
+#include "tests/check.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -8,9 +10,6 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/text.h"
-#include "tests/check.h"
 
 /* In front of the C library's: a file system that makes inode numbers up at every look. */
 static atomic_int made_up;

@@ -11,8 +11,9 @@
 #include "figures/html.h"
 #include "tests/written_sample.h"
 
-#include <unistd.h>
 #include <zlib.h>
+
+#include <unistd.h>
 
 /* As CHECK_HAS, for texts that are too long to be shown. */
 #define CHECK_PAGE(page, part)                                             \

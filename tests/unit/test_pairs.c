@@ -1,9 +1,8 @@
 /* test_pairs.c - probe/pairs.c: who is whose partner, by name, line and neighbour; who has none. */
 #include "probe/pairs.h"
+#include "tests/check.h"
 
 #include <string.h>
-
-#include "tests/check.h"
 
 enum { MOST = 6 };
 

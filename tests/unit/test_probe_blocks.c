@@ -1,12 +1,11 @@
 /* test_probe_blocks.c - blocks are a pure function of corpus and options: cut in one go
  * or with blocks passed over, sampled by hash whatever the order. */
 #include "probe/blocks.h"
+#include "base/cli.h"
+#include "tests/put_file.h"
 
 #include <signal.h>
 #include <unistd.h>
-
-#include "base/cli.h"
-#include "tests/put_file.h"
 
 #define MODEL TEST_DATA "/../notebooks-data/demo-model"
 

@@ -4,12 +4,12 @@
  * its start back.
  */
 #include "base/progress.h"
-
-#include <pty.h>
-#include <unistd.h>
-
 #include "base/text.h"
 #include "tests/check.h"
+
+#include <pty.h>
+
+#include <unistd.h>
 
 static int saved_stderr;
 

@@ -1,9 +1,8 @@
 /* test_rows.c - cluster/rows.c: rows in an order of their own. */
 #include "cluster/rows.h"
+#include "tests/check.h"
 
 #include <math.h>
-
-#include "tests/check.h"
 
 static gm_matrix matrix_of(const double *at, size_t rows, size_t cols)
 {

@@ -1,9 +1,8 @@
 /* test_script.c - text/script.c: the script of most letters. */
 #include "text/script.h"
+#include "tests/check.h"
 
 #include <string.h>
-
-#include "tests/check.h"
 
 static gm_script script_of(const char *text)
 {

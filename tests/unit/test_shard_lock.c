@@ -1,11 +1,11 @@
 /* test_shard_lock.c - who holds a folder of shards, and what a run that was killed there has lost.
  */
-#include <unistd.h>
-
 #include "base/outfile.h"
 #include "formats/shards.h"
 #include "formats/trace.h"
 #include "tests/written_sample.h"
+
+#include <unistd.h>
 
 static sample s;
 

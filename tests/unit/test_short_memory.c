@@ -7,11 +7,6 @@
  * do; all of them with GM_EVERY_ALLOCATION=1 (minutes). Not under ThreadSanitizer: after some
  * 25 threads of one process clang 14's OpenMP crashes in its own end of a critical section.
  * label: long */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/outfile.h"
 #include "base/text.h"
 #include "cluster/cluster_commands.h"
@@ -19,6 +14,11 @@
 #include "probe/gm_probe.h"
 #include "steer/commands.h"
 #include "tests/check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #define MODEL  TEST_DATA "/golden/models/deepseek-tiny"
 #define STATES TEST_DATA "/golden/models/qwen3-next-tiny"

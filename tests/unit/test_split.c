@@ -2,10 +2,9 @@
  * the short way are those of texts that take the long one.
  */
 #include "text/split.h"
+#include "tests/check.h"
 
 #include <utf8proc.h>
-
-#include "tests/check.h"
 
 /* Is "x" + c what NFC makes of it, for letters x that compose with marks and vowels? */
 static bool stays(const char *before, uint32_t c)

@@ -1,12 +1,11 @@
 /* test_stats_expert.c - probe/stats_expert.c: which documents come first, what is no expert,
  * every allocation failing. Its tokens: test_stats.c, gm_token_best. */
 #include "probe/stats_expert.h"
+#include "base/text.h"
+#include "tests/written_sample.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "base/text.h"
-#include "tests/written_sample.h"
 
 /* Of documents of 3, 5, 7, 9 and 11 tokens, `chose` chose expert 3 of the second layer. */
 static gm_trace *open_sample(const uint32_t chose[SAMPLE_DOCUMENTS])

@@ -2,11 +2,10 @@
  * markup, its bytes twice; which pictures there are; every allocation failing.
  */
 #include "probe/stats_page.h"
-
-#include <sys/stat.h>
-
 #include "probe/stats_figures.h"
 #include "tests/written_sample.h"
+
+#include <sys/stat.h>
 
 static const char HOSTILE[] = "<b onclick=\"x\">&\x1b[2J";
 

@@ -1,6 +1,7 @@
 /* test_steer_http.c - steer/serve/http.c: how long a connection on which nothing moves is kept.
  * What it answers is tests/cli/test_serve.py's. */
 #include "steer/serve/http.h"
+#include "tests/check.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -8,8 +9,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "tests/check.h"
 
 static const gm_ask_defaults defaults = {
     .sampling = {.top_p = 1, .repetition_penalty = 1}, .max_tokens = 4, .max_context = 9};

@@ -4,10 +4,9 @@
  * label: threads
  */
 #include "steer/serve/jobs.h"
+#include "tests/check.h"
 
 #include <pthread.h>
-
-#include "tests/check.h"
 
 enum { READERS = 6, REQUESTS = 10 };
 

@@ -1,11 +1,10 @@
 /* test_sweep_file.c - a sweep comes back as it was written; what points outside is refused. */
 #include "formats/sweep.h"
-
-#include <hdf5.h>
-
 #include "base/text.h"
 #include "tests/check.h"
 #include "tests/sweep_sample.h"
+
+#include <hdf5.h>
 
 static made_sweep m;
 

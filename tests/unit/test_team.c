@@ -5,6 +5,8 @@
 
 #include "engine/team.h"
 #include "engine/engine.h"
+#include "base/machine.h"
+#include "tests/check.h"
 
 #include <errno.h>
 #include <float.h>
@@ -16,9 +18,6 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/machine.h"
-#include "tests/check.h"
 
 enum { ROUNDS = 500, NUMBERS = 37 };
 

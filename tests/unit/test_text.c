@@ -1,10 +1,9 @@
 /* test_text.c - growing texts and whole files. */
 #include "base/text.h"
+#include "tests/put_file.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "tests/put_file.h"
 
 static void texts_grow_and_keep_nul_bytes(void)
 {

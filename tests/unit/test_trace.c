@@ -1,15 +1,14 @@
 /* test_trace.c - a trace comes back as it was written, whole, merged, indexed and as a
  * folder of shards; what is damaged is refused with a sentence.
  * label: threads */
-#include <hdf5.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/outfile.h"
 #include "formats/shards.h"
 #include "formats/trace.h"
 #include "tests/put_file.h"
 #include "tests/written_sample.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 static sample s[3];
 
@@ -416,60 +415,6 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(write_and_read, &s[0]);
 }
 
-/* Add a dataset, as a newer program may, and state another digest. */
-static void add_dataset(const char *path, const char *name)
-{
-    static const char other[64] = "0123";
-    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
-    hid_t set = H5Dcreate2(file, name, H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    hid_t digest = H5Aopen(file, "digest", H5P_DEFAULT), type = H5Aget_type(digest);
-    CHECK(set >= 0 && H5Awrite(digest, type, other) >= 0);
-    H5Tclose(type);
-    H5Aclose(digest);
-    H5Dclose(set);
-    H5Sclose(space);
-    CHECK(H5Fclose(file) >= 0);
-}
-
-static void what_is_newer_is_named(void)
-{
-    static const char *const name[] = {"/samples/mood", "/tokens/\x1b[1m"};
-    static const char *const says[] = {"by a newer program? '/samples/mood' is not known here",
-                                       "? '/tokens/\\x1b[1m' is not known here"};
-    for (int i = 0; i < 2; i++) {
-        gm_error err = {0};
-        gm_trace *trace = NULL;
-        gm_trace_check check[GM_MAX_CHECKS];
-        size_t n = 0;
-        sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
-        sample_write(&s[0], "newer.h5");
-        add_dataset("newer.h5", name[i]);
-        CHECK_OK(gm_trace_open(&trace, "newer.h5", &err), err);
-        if (trace) CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);
-        if (n > 0) CHECK_TEXT(check[0].name, "digest");
-        if (n > 0) CHECK_HAS(check[0].detail, says[i]);
-        gm_trace_close(trace);
-    }
-}
-
-/* A file from before the digest of config.json was stored says that it does not know it. */
-static void what_is_older_is_read(void)
-{
-    gm_error err = {0};
-    gm_trace *trace = NULL;
-    sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
-    sample_write(&s[0], "older.h5");
-    hid_t file = H5Fopen("older.h5", H5F_ACC_RDWR, H5P_DEFAULT);
-    CHECK(H5Adelete(file, "config_digest") >= 0);
-    CHECK(H5Fclose(file) >= 0);
-    CHECK_OK(gm_trace_open(&trace, "older.h5", &err), err);
-    if (trace == NULL) return;
-    CHECK_TEXT(gm_trace_get_info(trace)->config_digest, "");
-    check_block(trace, &s[0], 0, 0);
-    check_verify(trace, NULL);
-    gm_trace_close(trace);
-}
-
 /* Names of files and folders may be any bytes, and so may the command line. */
 static void names_that_are_no_utf8_can_be_read_back(void)
 {
@@ -493,8 +438,8 @@ static void names_that_are_no_utf8_can_be_read_back(void)
 }
 
 TESTS(TEST(choices_may_lack_gates), TEST(names_that_are_no_utf8_can_be_read_back),
-      TEST(what_is_older_is_read), TEST(what_is_newer_is_named), TEST(comes_back_as_written),
-      TEST(shards_are_one_trace), TEST(what_is_not_a_file_is_not_replaced),
-      TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
-      TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed), TEST(a_text_is_utf8),
-      TEST(flipped_bytes_are_survived), TEST(survives_every_allocation_failure))
+      TEST(comes_back_as_written), TEST(shards_are_one_trace),
+      TEST(what_is_not_a_file_is_not_replaced), TEST(same_content_is_kept_other_is_refused),
+      TEST(verify_finds_breaches), TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed),
+      TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
+      TEST(survives_every_allocation_failure))

@@ -1,9 +1,9 @@
 /* test_trace_merge.c - what becomes of shards of older programs, and of a document too long to be
  * recounted at once. */
-#include <hdf5.h>
-
 #include "formats/trace.h"
 #include "tests/written_sample.h"
+
+#include <hdf5.h>
 
 /* ---- a long document ---- */
 

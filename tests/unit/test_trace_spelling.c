@@ -1,8 +1,8 @@
 /* Texts put together from the tokens of a trace: a file, a folder of shards, an index, a merge. */
-#include <hdf5.h>
-
 #include "formats/trace.h"
 #include "tests/written_sample.h"
+
+#include <hdf5.h>
 
 static sample s[2];
 

@@ -1,11 +1,10 @@
 /* test_usage.c - cluster/usage.c: rows of counts or gates, their order, what is not counted. */
 #include "cluster/usage.h"
+#include "tests/synthetic_trace.h"
+#include "tests/written_sample.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include "tests/synthetic_trace.h"
-#include "tests/written_sample.h"
 
 enum { EXPERTS = 8, CELLS = SAMPLE_L * EXPERTS };
 

@@ -7,11 +7,11 @@
 #ifndef GM_EMULATED_RUNTIME_H
 #define GM_EMULATED_RUNTIME_H
 
+#include "cuda_runtime_api.h"
+
 #include <cmath>
 #include <cstring>
 #include <functional>
-
-#include "cuda_runtime_api.h"
 
 #define GM_EMULATED_CUDA 1
 using std::isinf;
