@@ -113,7 +113,7 @@ out:
     return status;
 }
 
-/* Texts are there in all lines or in none; ids are the tokenizer's. */
+/* Texts are there in all lines or in none, and so are choices; ids are the tokenizer's. */
 static gm_status check_line(const gm_import *m, const gm_imported *in, gm_error *err)
 {
     const size_t most = m->tokenizer ? gm_tokenizer_size(m->tokenizer) : SIZE_MAX;
@@ -121,6 +121,12 @@ static gm_status check_line(const gm_import *m, const gm_imported *in, gm_error 
         return gm_fail(err, GM_EFORMAT,
                        "'%s': %s, and the first line has one (--no-text imports none)", m->where.at,
                        m->document.why_not);
+    if (m->o->record == GM_IMPORT_AS_GIVEN && m->form.level == GM_RECORD_COUNTS &&
+        gm_json_find(m->document.record, "routed_experts"))
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': it has 'routed_experts', and the first line counts alone "
+                       "(--record counts counts them)",
+                       m->where.at);
     for (size_t t = 0; t < in->n; t++)
         if (in->token_id[t] >= most)
             return gm_fail(err, GM_EFORMAT,

@@ -13,10 +13,14 @@
 #include "probe/imported.h"
 #include "text/corpus.h"
 
+enum { GM_IMPORT_MOST_LAYERS = 10000 };
+
 typedef struct gm_import_options {
     const char *const *paths;
     size_t n_paths;
     const char *out, *model, *name, *layers, *text_field, *subset_field, *language_field;
+    int *layer; /* (n_layers) what `layers` lists, ascending; NULL: not given */
+    size_t n_layers;
     int64_t experts; /* 0: not given */
     int record;      /* GM_IMPORT_... */
     bool text, allow_bad, force, quiet;

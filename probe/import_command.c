@@ -2,6 +2,8 @@
 #include "probe/gm_probe.h"
 #include "probe/import.h"
 
+#include <string.h>
+
 static const char SYNOPSIS[] =
     "gm-probe import FILE.jsonl... --experts N | --model DIR -o OUT.trace.h5";
 
@@ -22,7 +24,31 @@ static const char DETAILS[] =
     "  gm-probe import vllm.jsonl --experts 64 --layers 1-27 -o run.trace.h5\n"
     "  gm-probe import vllm.jsonl --model OLMoE-1B-7B-0924 -o run.trace.h5\n";
 
-static gm_status check(const gm_import_options *o, int argc, gm_error *err)
+/* "1-26,30": layers in ascending order, into o->layer. */
+static gm_status parse_layers(gm_import_options *o, gm_error *err)
+{
+    const char *at = o->layers;
+    o->layer = gm_alloc(GM_IMPORT_MOST_LAYERS, sizeof *o->layer);
+    if (o->layer == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for %d layers", GM_IMPORT_MOST_LAYERS);
+    for (int64_t next = 0;; at++) {
+        const size_t n = strcspn(at, ","), dash = strcspn(at, "-,");
+        int64_t first, last;
+        const bool range = dash < n;
+        if (!gm_parse_i64_n(at, range ? dash : n, &first) ||
+            !gm_parse_i64_n(at + (range ? dash + 1 : 0), range ? n - dash - 1 : n, &last) ||
+            first < next || last < first || last >= GM_IMPORT_MOST_LAYERS)
+            return gm_fail(err, GM_EARG,
+                           "--layers '%s': expected layers in ascending order, such as 1-26 or "
+                           "1,3,5-8, from 0 to %d",
+                           o->layers, GM_IMPORT_MOST_LAYERS - 1);
+        for (next = last + 1; first <= last; first++) o->layer[o->n_layers++] = (int)first;
+        at += n;
+        if (*at == '\0') return GM_OK;
+    }
+}
+
+static gm_status check(gm_import_options *o, int argc, gm_error *err)
 {
     if (argc < 2) return gm_fail(err, GM_EARG, "expected one .jsonl or more");
     if (o->out == NULL)
@@ -35,7 +61,7 @@ static gm_status check(const gm_import_options *o, int argc, gm_error *err)
         return gm_fail(err, GM_EARG,
                        "--model cannot be combined with --experts or --layers, which "
                        "it knows");
-    return GM_OK;
+    return o->layers ? parse_layers(o, err) : GM_OK;
 }
 
 int gm_probe_import(int argc, char **argv)
@@ -75,6 +101,7 @@ int gm_probe_import(int argc, char **argv)
         if (status == GM_OK) status = gm_import_run(&import, &err);
         gm_import_close(&import);
     }
+    gm_free(o.layer);
     gm_text_clear(&command);
     return gm_cli_end("gm-probe", "import", status, usage, &err);
 }

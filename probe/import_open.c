@@ -7,8 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MOST_LAYERS = 10000 };
-
 /* ---- lines ---- */
 
 /* What stands in `record` is looked at by imported.h; a text may be missing. */
@@ -34,39 +32,16 @@ out:
 
 /* ---- layers ---- */
 
-/* "1-26,30": layers in ascending order, into m->layer. */
-static gm_status parse_layers(gm_import *m, gm_error *err)
-{
-    const char *at = m->o->layers;
-    m->layer = gm_alloc(MOST_LAYERS, sizeof *m->layer);
-    if (m->layer == NULL) return gm_fail(err, GM_EMEM, "no memory for %d layers", MOST_LAYERS);
-    for (int64_t next = 0;; at++) {
-        const size_t n = strcspn(at, ","), dash = strcspn(at, "-,");
-        int64_t first, last;
-        const bool range = dash < n;
-        if (!gm_parse_i64_n(at, range ? dash : n, &first) ||
-            !gm_parse_i64_n(at + (range ? dash + 1 : 0), range ? n - dash - 1 : n, &last) ||
-            first < next || last < first || last >= MOST_LAYERS)
-            return gm_fail(err, GM_EARG,
-                           "--layers '%s': expected layers in ascending order, such as 1-26 or "
-                           "1,3,5-8, from 0 to %d",
-                           m->o->layers, MOST_LAYERS - 1);
-        for (next = last + 1; first <= last; first++) m->layer[m->form.L++] = (int)first;
-        at += n;
-        if (*at == '\0') return GM_OK;
-    }
-}
-
 /* The model's MoE layers, the named ones, or those that the arrays have. */
 static gm_status find_layers(gm_import *m, gm_error *err)
 {
     const gm_model_info *info = m->model ? gm_model_get_info(m->model) : NULL;
-    if (m->o->layers) return parse_layers(m, err);
-    m->form.L = info ? (size_t)info->n_moe_layers : m->form.A;
+    const int *layer = info ? info->layer_of_moe : m->o->layer; /* NULL: all */
+    m->form.L = info ? (size_t)info->n_moe_layers : layer ? m->o->n_layers : m->form.A;
     m->layer = gm_alloc(m->form.L, sizeof *m->layer);
-    if (m->layer == NULL || m->form.L > MOST_LAYERS)
+    if (m->layer == NULL || m->form.L > GM_IMPORT_MOST_LAYERS)
         return gm_fail(err, GM_EMEM, "no memory for %zu layers", m->form.L);
-    for (size_t l = 0; l < m->form.L; l++) m->layer[l] = info ? info->layer_of_moe[l] : (int)l;
+    for (size_t l = 0; l < m->form.L; l++) m->layer[l] = layer ? layer[l] : (int)l;
     return GM_OK;
 }
 

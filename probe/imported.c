@@ -10,7 +10,7 @@
 enum {
     MOST_DIMENSIONS = 3,
     MOST_NUMBERS = 1 << 22, /* values of a line: base/json.h */
-    LARGEST_GATE = 65504    /* of a half */
+    LARGEST_HALF = 65504
 };
 
 /* ---- arrays of numbers ---- */
@@ -89,6 +89,13 @@ static gm_status take_array(gm_imported *out, const gm_json *line, const char *k
 
 /* ---- what the first line shows ---- */
 
+/* A member that is not null. */
+static bool has(const gm_json *line, const char *key)
+{
+    const gm_json *value = gm_json_find(line, key);
+    return value && gm_json_kind_of(value) != GM_JSON_NULL;
+}
+
 static const gm_json *first_item(const gm_json *value)
 {
     return value && gm_json_kind_of(value) == GM_JSON_ARRAY ? gm_json_first(value) : NULL;
@@ -120,12 +127,21 @@ gm_status gm_import_form_of(gm_import_form *form, const gm_json *line, const cha
 {
     const gm_json *choices = gm_json_find(line, "routed_experts"), *token = first_item(choices);
     *form = (gm_import_form){.level = GM_RECORD_CHOICES,
-                             .no_gates = gm_json_find(line, "gates") == NULL,
-                             .no_margins = gm_json_find(line, "margin") == NULL};
-    if (choices == NULL && gm_json_find(line, "counts"))
+                             .no_gates = !has(line, "gates"),
+                             .no_margins = !has(line, "margin")};
+    if (!has(line, "routed_experts") && has(line, "counts"))
         return form_of_counts(form, line, where, err);
-    if (choices == NULL)
+    if (!has(line, "routed_experts"))
         return gm_fail(err, GM_EFORMAT, "'%s': it has neither 'routed_experts' nor 'counts'",
+                       where);
+    if (gm_json_kind_of(choices) == GM_JSON_TEXT) /* whose shape it does not say */
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': 'routed_experts' is a string; decode SGLang's by numpy.frombuffer("
+                       "base64.b64decode(s), 'int32').reshape(-1, LAYERS, K).tolist()",
+                       where);
+    if (has(line, "topk_mass") == form->no_margins)
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': it has one of 'topk_mass' and 'margin', expected both or neither",
                        where);
     form->A = token ? gm_json_n_items(token) : 0;
     form->K = first_item(token) ? gm_json_n_items(first_item(token)) : 0;
@@ -139,7 +155,8 @@ gm_status gm_import_form_of(gm_import_form *form, const gm_json *line, const cha
 
 static gm_status reserve(gm_imported *out, const gm_import_form *form, size_t n, gm_error *err)
 {
-    const size_t LK = form->L * form->K;
+    const size_t LK = form->L * form->K, n_gates = form->no_gates ? 0 : n,
+                 n_margins = form->no_margins ? 0 : n;
     if (out->counts == NULL) out->counts = gm_alloc2(form->L, form->E, sizeof *out->counts);
     if (out->counts && n <= out->cap) return GM_OK;
     gm_free(out->token_id);
@@ -151,9 +168,9 @@ static gm_status reserve(gm_imported *out, const gm_import_form *form, size_t n,
     out->token_id = gm_alloc(n, sizeof *out->token_id);
     out->phase = gm_alloc(n, sizeof *out->phase);
     out->expert = gm_alloc2(n, LK, sizeof *out->expert);
-    out->gate = gm_alloc2(n, LK, sizeof *out->gate);
-    out->mass = gm_alloc2(n, form->L, sizeof *out->mass);
-    out->margin = gm_alloc2(n, form->L, sizeof *out->margin);
+    out->gate = gm_alloc2(n_gates, LK, sizeof *out->gate);
+    out->mass = gm_alloc2(n_margins, form->L, sizeof *out->mass);
+    out->margin = gm_alloc2(n_margins, form->L, sizeof *out->margin);
     out->cap = n;
     if (out->counts && out->token_id && out->phase && out->expert && out->gate && out->mass &&
         out->margin)
@@ -236,10 +253,10 @@ static gm_status take_gates(gm_imported *out, const gm_json *line, const gm_impo
             float *gate = out->gate + (t * form->L + l) * K;
             for (size_t k = 0; k < K; k++) {
                 const bool none = expert[k] == GM_TRACE_NO_EXPERT;
-                if (!none && !(fabs(number[k]) <= LARGEST_GATE))
+                if (!none && !(fabs(number[k]) <= LARGEST_HALF))
                     GM_FAIL(GM_EFORMAT,
                             "'%s': 'gates[%zu][%zu][%zu]' is %g, expected a number up to %d", where,
-                            t, form->place[l], k, number[k], LARGEST_GATE);
+                            t, form->place[l], k, number[k], LARGEST_HALF);
                 gate[k] = none ? 0 : (float)number[k];
             }
             sort_by_gate(expert, gate, K);
@@ -256,7 +273,12 @@ static gm_status take_by_layer(gm_imported *out, float *to, const char *key, flo
     const size_t dim[] = {out->n, form->A};
     gm_status status = take_array(out, line, key, dim, 2, where, err);
     for (size_t i = 0; status == GM_OK && i < out->n * form->L; i++) {
-        const double number = out->number[i / form->L * form->A + form->place[i % form->L]];
+        const size_t token = i / form->L, at = form->place[i % form->L];
+        const double number = out->number[token * form->A + at];
+        if (fabs(number) > LARGEST_HALF)
+            status = gm_fail(err, GM_EFORMAT,
+                             "'%s': '%s[%zu][%zu]' is %g, expected a number up to %d, or null",
+                             where, key, token, at, number, LARGEST_HALF);
         to[i] = isnan(number) ? none : (float)number;
     }
     return status;
@@ -310,6 +332,19 @@ static void count_rows(gm_imported *out, const gm_import_form *form)
     }
 }
 
+/* What the first line lacks has no place in the trace. */
+static gm_status check_no_more(const gm_json *line, const gm_import_form *form, const char *where,
+                               gm_error *err)
+{
+    static const char *const key[] = {"gates", "topk_mass", "margin"};
+    const bool lacks[] = {form->no_gates, form->no_margins, form->no_margins};
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        if (lacks[i] && has(line, key[i]))
+            return gm_fail(err, GM_EFORMAT, "'%s': it has '%s', and the first line has none", where,
+                           key[i]);
+    return GM_OK;
+}
+
 static gm_status read_choices(gm_imported *out, const gm_json *line, const gm_import_form *form,
                               const char *where, gm_error *err)
 {
@@ -324,6 +359,7 @@ static gm_status read_choices(gm_imported *out, const gm_json *line, const gm_im
     GM_TRY(take_experts(out, line, form, where, err));
     GM_TRY(take_tokens(out, line, form, where, err));
     const bool kept = form->level >= GM_RECORD_CHOICES;
+    if (kept) GM_TRY(check_no_more(line, form, where, err));
     if (kept && !form->no_gates) GM_TRY(take_gates(out, line, form, where, err));
     if (kept && !form->no_margins) {
         GM_TRY(take_by_layer(out, out->mass, "topk_mass", NAN, line, form, where, err));

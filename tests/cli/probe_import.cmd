@@ -36,6 +36,11 @@ echo "-- what is wrong with a line:"
 echo '{"n_tokens":1,"counts":[[1,1,0,0]]}' > n.jsonl
 run import n.jsonl --experts 4 --record choices -o no.h5
 run import a.jsonl n.jsonl --experts 4 --no-text -o no.h5
+echo '{"n_tokens":1,"counts":[[1,1,0,0],[0,0,1,1]]}' > n.jsonl
+run import n.jsonl a.jsonl --experts 4 --no-text -o no.h5
+run import n.jsonl a.jsonl --experts 4 --no-text --record counts -o counts.h5
+line "$two" ',"topk_mass":[[1,1],[1,1]],"margin":[[1,1],[1,1]]' > m.jsonl
+run import a.jsonl m.jsonl --experts 4 --no-text -o no.h5
 : > empty.jsonl
 run import empty.jsonl --experts 4 -o no.h5
 echo '[1]' > list.jsonl

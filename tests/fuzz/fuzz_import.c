@@ -4,6 +4,7 @@
 #include "probe/imported.h"
 #include "tests/fuzz/demand.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { EXPERTS = 8, MOST_LAYERS = 16 };
@@ -39,6 +40,7 @@ static void check_document(const gm_imported *in, const gm_import_form *form)
         check_choice(in->expert + i * K, K);
         for (size_t k = 1; !form->no_gates && k < K; k++)
             demand(in->gate[i * K + k] <= in->gate[i * K + k - 1]);
+        demand(form->no_margins || !(fabsf(in->mass[i]) > 65504)); /* of a half */
     }
     for (size_t t = 0; t < in->n; t++)
         demand(in->token_id[t] <= GM_TRACE_MAX_TOKEN_ID && in->phase[t] < GM_TRACE_N_PHASES);

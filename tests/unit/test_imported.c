@@ -82,6 +82,7 @@ static void a_server_gives_ids_alone(void)
     gm_imported in = {0};
     gm_error err = {0};
     gm_json *line = parse("{\"token_ids\":[5,6,8],\"phase\":[0,1,1],\"truncated\":true,"
+                          "\"counts\":null,\"gates\":null,\"topk_mass\":null,\"margin\":null,"
                           "\"routed_experts\":[[[0,0],[3,1]],[[0,0],[2,0]]]}");
     const gm_import_form form = form_of(line, 1, place);
     CHECK(form.A == 2 && form.no_gates && form.no_margins);
@@ -186,6 +187,14 @@ static void a_wrong_line_is_refused(void)
                   "'gates[1][1][1]' is nan, expected a number up to 65504");
     check_refused(IDS(TWO, ",\"gates\":[[[1,1],[1,1]],[[1,1],[1,1]]]"),
                   IDS(TWO, ",\"gates\":[[[1,1],[1,1]],[[1,1],[1,65505]]]"), "is 65505");
+    check_refused(IDS(TWO, ",\"topk_mass\":[[1,1],[1,1]],\"margin\":[[1,1],[1,null]]"),
+                  IDS(TWO, ",\"topk_mass\":[[1,1],[1,1]],\"margin\":[[1,1],[-65505,1]]"),
+                  "'margin[1][0]' is -65505, expected a number up to 65504, or null");
+    check_refused(IDS(TWO, ""), WHOLE, "it has 'gates', and the first line has none");
+    check_refused(IDS(TWO, ""), IDS(TWO, ",\"topk_mass\":[[1,1],[1,1]]"),
+                  "it has 'topk_mass', and the first line has none");
+    check_refused(IDS(TWO, ""), IDS(TWO, ",\"margin\":[[1,1],[1,1]]"),
+                  "it has 'margin', and the first line has none");
     check_refused(COUNTS, "{\"n_tokens\":3,\"counts\":[[3,2,1,0],[0,3,2,0]]}",
                   "'counts[1]' sums to 5, expected 3 tokens times 2");
     check_refused(COUNTS, "{\"n_tokens\":3,\"counts\":[[4,1,1,0],[0,3,3,0]]}",
@@ -204,6 +213,9 @@ static void a_first_line_without_a_form_is_refused(void)
                  {"{\"routed_experts\":[[]]}", "'routed_experts' is empty or no array"},
                  {"{\"routed_experts\":[[[]]]}", "'routed_experts' is empty or no array"},
                  {"{\"routed_experts\":[[1,2]]}", "'routed_experts' is empty or no array"},
+                 {IDS("\"AQAAAA==\"", ""), "'routed_experts' is a string; decode SGLang's by"},
+                 {IDS(TWO, ",\"margin\":[[1,1],[1,1]]"), "one of 'topk_mass' and 'margin'"},
+                 {IDS(TWO, ",\"topk_mass\":[[1,1],[1,1]],\"margin\":null"), "expected both or"},
                  {"{\"counts\":[[1]]}", "'n_tokens' is missing"},
                  {"{\"n_tokens\":2,\"counts\":[[1,0]]}", "'counts[0]' sums to 1 for 2 tokens"},
                  {"{\"n_tokens\":2,\"counts\":7}", "'counts[0]' sums to 0"}};
