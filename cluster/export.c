@@ -301,14 +301,11 @@ static gm_status write_text(const export_command *c, const gm_atlas *a, gm_error
     return status;
 }
 
-static gm_status export_atlas(const char *atlas_path, export_command *c, gm_error *err)
+static gm_status export_atlas(const char *atlas_path, const export_command *c, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_atlas *atlas = NULL;
     float *rate = NULL;
-    GM_TRY(find_format(&c->format, c->out, err));
-    if (c->experts && c->format != EXPORT_CSV)
-        GM_FAIL(GM_EARG, "--experts writes a .csv file, which '%s' is not", c->out);
     GM_TRY(gm_outfile_check(c->out, c->force, err));
     GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
     if (c->format == EXPORT_GRAPHML && atlas->n_nodes == 0)
@@ -372,8 +369,10 @@ int gm_cluster_export(int argc, char **argv)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status == GM_OK && c.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
-    if (status == GM_OK && c.with_x && find_format(&c.format, c.out, NULL) == GM_OK &&
-        c.format != EXPORT_H5AD)
+    if (status == GM_OK) status = find_format(&c.format, c.out, &err);
+    if (status == GM_OK && c.experts && c.format != EXPORT_CSV)
+        status = gm_fail(&err, GM_EARG, "--experts writes a .csv file, which '%s' is not", c.out);
+    if (status == GM_OK && c.with_x && c.format != EXPORT_H5AD)
         status = gm_fail(&err, GM_EARG, "--usage is for a .h5ad file, which '%s' is not", c.out);
     if (status == GM_OK) {
         usage = false;

@@ -33,8 +33,47 @@ typedef struct recut_command {
     double epsilon;
     int selection, single, quality;
     gm_opt_list merge, name;
+    gm_recut_merge *merges; /* (merge.n) what `merge` says */
     bool force, quiet;
 } recut_command;
+
+/* "4=1" or "4=Ships": the number before the sign, and what follows it; false: neither. */
+static bool split_pair(const char *text, int64_t *number, const char **rest)
+{
+    const char *equals = strchr(text, '=');
+    if (equals == NULL) return false;
+    *rest = equals + 1;
+    return gm_parse_i64_n(text, (size_t)(equals - text), number) && *number >= 0 &&
+           *number <= INT32_MAX;
+}
+
+static gm_status read_merges(recut_command *c, gm_error *err)
+{
+    c->merges = gm_alloc(c->merge.n, sizeof *c->merges);
+    if (c->merges == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu merges", c->merge.n);
+    for (size_t i = 0; i < c->merge.n; i++) {
+        int64_t from, into;
+        const char *rest;
+        if (!split_pair(c->merge.at[i], &from, &rest) || !gm_parse_i64(rest, &into) || into < 0 ||
+            into > INT32_MAX)
+            return gm_fail(err, GM_EARG, "--merge is '%s', expected two clusters, such as 4=1",
+                           c->merge.at[i]);
+        c->merges[i] = (gm_recut_merge){(int32_t)from, (int32_t)into};
+    }
+    return GM_OK;
+}
+
+static gm_status check_names(const gm_opt_list *list, gm_error *err)
+{
+    int64_t number;
+    const char *text;
+    for (size_t i = 0; i < list->n; i++)
+        if (!split_pair(list->at[i], &number, &text))
+            return gm_fail(err, GM_EARG,
+                           "--name is '%s', expected a cluster and a name, such as 3=Ships",
+                           list->at[i]);
+    return GM_OK;
+}
 
 static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error *err)
 {
@@ -74,7 +113,8 @@ static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error
     if (c->size > 0 && c->target > 0)
         return gm_fail(err, GM_EARG,
                        "--target-clusters chooses --min-cluster-size; give only one of them");
-    return GM_OK;
+    status = read_merges(c, err);
+    return status == GM_OK ? check_names(&c->name, err) : status;
 }
 
 static gm_recut read_recut(const recut_command *c, gm_hdbscan_options *h)
@@ -88,33 +128,6 @@ static gm_recut read_recut(const recut_command *c, gm_hdbscan_options *h)
     if (c->most >= 0) h->max_cluster_size = (size_t)c->most;
     if (c->single > 0) h->allow_single_cluster = c->single == 2;
     return how;
-}
-
-/* "4=1" or "4=Ships": the number before the sign, and what follows it; false: neither. */
-static bool split_pair(const char *text, int64_t *number, const char **rest)
-{
-    const char *equals = strchr(text, '=');
-    if (equals == NULL) return false;
-    *rest = equals + 1;
-    return gm_parse_i64_n(text, (size_t)(equals - text), number) && *number >= 0 &&
-           *number <= INT32_MAX;
-}
-
-static gm_status read_merges(gm_recut_merge **out, const gm_opt_list *list, gm_error *err)
-{
-    gm_recut_merge *merge = gm_alloc(list->n, sizeof *merge);
-    *out = merge;
-    if (merge == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu merges", list->n);
-    for (size_t i = 0; i < list->n; i++) {
-        int64_t from, into;
-        const char *rest;
-        if (!split_pair(list->at[i], &from, &rest) || !gm_parse_i64(rest, &into) || into < 0 ||
-            into > INT32_MAX)
-            return gm_fail(err, GM_EARG, "--merge is '%s', expected two clusters, such as 4=1",
-                           list->at[i]);
-        merge[i] = (gm_recut_merge){(int32_t)from, (int32_t)into};
-    }
-    return GM_OK;
 }
 
 /* ---- what the clusters are made of ---- */
@@ -187,12 +200,9 @@ static gm_status find_names(const char **name, size_t n_clusters, const origins 
         name[c] = cut || from == atlas->n_clusters ? "" : atlas->name[from];
     }
     for (size_t i = 0; i < given->n; i++) {
-        int64_t number;
-        const char *text;
-        if (!split_pair(given->at[i], &number, &text))
-            return gm_fail(err, GM_EARG,
-                           "--name is '%s', expected a cluster and a name, such as 3=Ships",
-                           given->at[i]);
+        int64_t number = 0;
+        const char *text = "";
+        split_pair(given->at[i], &number, &text); /* it was seen to be one */
         if ((size_t)number >= n_clusters)
             return gm_fail(err, GM_EARG, "there is no cluster %lld to name; there are %zu",
                            (long long)number, n_clusters);
@@ -276,7 +286,6 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     gm_atlas_points points = {0};
     gm_clustering clustering = {0};
     gm_fit_options options;
-    gm_recut_merge *merge = NULL;
     gm_agreement agreement;
     int32_t *label = NULL;
     origins *origin = NULL;
@@ -290,8 +299,7 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     options.quality = (gm_quality_level)c->quality;
     options.quiet = c->quiet;
     gm_recut how = read_recut(c, &options.hdbscan);
-    GM_TRY(read_merges(&merge, &c->merge, err));
-    how.merge = merge, how.n_merges = c->merge.n;
+    how.merge = c->merges, how.n_merges = c->merge.n;
     GM_TRY(gm_recut_cluster(&clustering, &points, atlas, &how, &options.hdbscan, &n_found, err));
     label = gm_alloc(atlas->n, sizeof *label);
     name = gm_alloc(clustering.n_clusters, sizeof *name);
@@ -315,7 +323,6 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     print_table(atlas, subset, clustering.n_clusters, origin, name);
     if (!c->quiet) fprintf(stderr, "cut in %.1f ms\n", 1000 * took);
 out:
-    gm_free(merge);
     gm_free(label);
     gm_free(origin);
     gm_free(subset);
@@ -343,5 +350,6 @@ int gm_cluster_recut(int argc, char **argv)
     gm_text_clear(&line);
     gm_opt_list_clear(&c.merge);
     gm_opt_list_clear(&c.name);
+    gm_free(c.merges);
     return gm_cli_end("gm-cluster", "recut", status, usage, &err);
 }

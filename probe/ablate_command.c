@@ -36,6 +36,7 @@ static const double SAVE_EVERY_S = 1;
 typedef struct request {
     gm_run run; /* its options' out is not ours: they are of a trace */
     const char *experts, *layer, *atlas, *out, *figure;
+    int64_t of_layer; /* what `layer` says */
     int64_t top;
     int mode;      /* gm_edit_mode */
     gm_text begun; /* OUT.begun */
@@ -93,8 +94,8 @@ static gm_status read_knockouts(request *r, gm_error *err)
     const gm_model_options headers = {.numerics = (gm_numerics)r->run.o.numerics,
                                       .headers_only = true};
     GM_TRY(gm_model_open(&model, r->run.o.model, &headers, err));
-    GM_TRY(gm_knockouts_read(&r->knockouts, r->experts, r->layer, gm_model_get_info(model),
-                             (gm_edit_mode)r->mode, err));
+    GM_TRY(gm_knockouts_read(&r->knockouts, r->experts, r->layer ? &r->of_layer : NULL,
+                             gm_model_get_info(model), (gm_edit_mode)r->mode, err));
 out:
     gm_model_close(model);
     return status;
@@ -268,6 +269,8 @@ static gm_status read_options(request *r, int argc, char **argv, gm_error *err)
     if (status == GM_OK) status = gm_collect_options_check(o, argc, argv, err);
     if (status == GM_OK && r->experts && r->layer)
         status = gm_fail(err, GM_EARG, "--experts and --layer cannot be combined");
+    if (status == GM_OK && r->layer && !gm_parse_i64(r->layer, &r->of_layer))
+        status = gm_fail(err, GM_EARG, "--layer '%.40s': expected the number of a layer", r->layer);
     if (status == GM_OK && o->resume && r->out == NULL)
         status = gm_fail(err, GM_EARG, "--resume needs -o FILE");
     if (r->experts == NULL) r->experts = "all";

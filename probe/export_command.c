@@ -17,6 +17,7 @@ typedef enum export_format { EXPORT_NPY, EXPORT_CSV, EXPORT_JSONL } export_forma
 
 typedef struct export_options {
     const char *out;
+    export_format format; /* what the ending of `out` says */
     int array;
     int64_t skip, limit; /* documents; limit 0: all */
     bool gates, texts, force, quiet;
@@ -228,15 +229,13 @@ static gm_status export_trace(const char *path, const export_options *o, gm_erro
     gm_trace *trace = NULL;
     gm_outfile *file = NULL;
     gm_export_range range;
-    export_format format;
-    GM_TRY(find_format(&format, o->out, err));
     GM_TRY(gm_trace_open(&trace, path, err));
     GM_TRY(find_range(&range, trace, o, path, err));
     GM_TRY(gm_outfile_open(&file, o->out, o->force, err));
     FILE *to = gm_outfile_stream(file);
-    if (format == EXPORT_CSV) write_csv(to, trace, &range);
-    if (format == EXPORT_NPY) GM_TRY(gm_export_array(to, trace, o->array, &range, err));
-    if (format == EXPORT_JSONL) GM_TRY(write_jsonl(to, trace, &range, o, err));
+    if (o->format == EXPORT_CSV) write_csv(to, trace, &range);
+    if (o->format == EXPORT_NPY) GM_TRY(gm_export_array(to, trace, o->array, &range, err));
+    if (o->format == EXPORT_JSONL) GM_TRY(write_jsonl(to, trace, &range, o, err));
     status = gm_outfile_commit(file, err);
     file = NULL;
     if (status == GM_OK) printf("%s: %zu document%s\n", o->out, range.n, gm_plural(range.n));
@@ -275,6 +274,7 @@ int gm_probe_export(int argc, char **argv)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
     if (status == GM_OK && o.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
+    if (status == GM_OK) status = find_format(&o.format, o.out, &err);
     if (status != GM_OK) return gm_cli_end("gm-probe", "export", status, true, &err);
     gm_catch_signals();
     status = export_trace(argv[1], &o, &err);

@@ -161,16 +161,13 @@ static gm_status read_table(const reading *r, const char *path, gm_error *err)
     return status;
 }
 
-static gm_status take_all(const reading *r, const char *layer, gm_error *err)
+static gm_status take_all(const reading *r, const int64_t *layer, gm_error *err)
 {
     const uint32_t E = (uint32_t)r->info->n_experts;
     uint32_t at = 0, end = (uint32_t)r->info->n_moe_layers * E;
     if (layer) {
-        int64_t number;
-        if (!gm_parse_i64(layer, &number))
-            return gm_fail(err, GM_EARG, "--layer '%.40s': expected the number of a layer", layer);
-        const int row = gm_find_layer(r->info->layer_of_moe, r->info->n_moe_layers, number);
-        if (row < 0) return no_such_layer(r->info, "--layer", number, err);
+        const int row = gm_find_layer(r->info->layer_of_moe, r->info->n_moe_layers, *layer);
+        if (row < 0) return no_such_layer(r->info, "--layer", *layer, err);
         at = (uint32_t)row * E;
         end = at + E;
     }
@@ -179,7 +176,7 @@ static gm_status take_all(const reading *r, const char *layer, gm_error *err)
     return status;
 }
 
-gm_status gm_knockouts_read(gm_knockouts *out, const char *experts, const char *layer,
+gm_status gm_knockouts_read(gm_knockouts *out, const char *experts, const int64_t *layer,
                             const gm_model_info *info, gm_edit_mode mode, gm_error *err)
 {
     *out = (gm_knockouts){0};

@@ -26,7 +26,7 @@ typedef struct gm_knockouts {
 /* Read them for the model. layer: the one that "all" is of, NULL: all layers. Refused: what is no
  * such expert, one that is named twice, and, unless `mode` is GM_EDIT_GATE, a knock-out that leaves
  * a router fewer experts than it chooses. GM_EARG, GM_EMEM, errors of gm_expert_list_read_names. */
-gm_status gm_knockouts_read(gm_knockouts *out, const char *experts, const char *layer,
+gm_status gm_knockouts_read(gm_knockouts *out, const char *experts, const int64_t *layer,
                             const gm_model_info *info, gm_edit_mode mode, gm_error *err)
     GM_MUST_USE;
 void gm_knockouts_clear(gm_knockouts *knockouts);

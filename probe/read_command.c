@@ -193,6 +193,10 @@ int gm_probe_read(int argc, char **argv)
         status = gm_fail(&err, GM_EARG, "--doc cannot be combined with --subset or --expert");
     if (status == GM_OK && o.expert)
         status = gm_expert_read(&unused[0], &unused[1], o.expert, &err);
+    for (size_t i = 0; status == GM_OK && i < o.layers.n; i++)
+        if (!gm_parse_i64(o.layers.at[i], unused))
+            status = gm_fail(&err, GM_EARG, "--layer '%s': expected the number of a layer",
+                             o.layers.at[i]);
     bool usage = status != GM_OK;
     if (!usage) {
         gm_catch_signals();

@@ -48,11 +48,6 @@ static gm_status choose_stops(gm_stage *s, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_stage_options *o = s->options;
-    for (size_t i = 0; i < o->stop_strings.n; i++) {
-        const char *text = o->stop_strings.at[i];
-        if (*text == '\0' || gm_utf8_valid(text, strlen(text)) != strlen(text))
-            GM_FAIL(GM_EARG, "--stop '%s': expected UTF-8 text that is not empty", text);
-    }
     for (int i = 0; i < s->info->n_eos && !o->ignore_eos; i++)
         GM_TRY(gm_ids_append(&s->stop, s->info->eos[i], err));
     for (size_t i = 0; i < o->stop_tokens.n; i++) {
@@ -155,6 +150,12 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
                        "--%s is 0; give 1 to turn it off, or a number below 0 for the value of "
                        "generation_config.json",
                        o->top_p == 0 ? "top-p" : "repetition-penalty");
+    for (size_t i = 0; i < o->stop_strings.n; i++) {
+        const char *text = o->stop_strings.at[i];
+        if (*text == '\0' || gm_utf8_valid(text, strlen(text)) != strlen(text))
+            return gm_fail(err, GM_EARG, "--stop '%s': expected UTF-8 text that is not empty",
+                           text);
+    }
     const gm_chat_options chat = chat_options(o);
     status = gm_chat_check(&chat, o->chat, err);
     if (status != GM_OK) return status;

@@ -70,6 +70,7 @@ run ablate --experts 2:1,2:1
 run ablate --experts 2:0+2:1+2:2+2:3+2:4+2:5+2:6+2:7+2:8+2:9
 ablate --experts 2:0+2:1+2:2+2:3+2:4+2:5+2:6+2:7+2:8+2:9 --mode gate --top 1 | grep -c '^all'
 run ablate --layer 7
+run ablate --layer two
 run ablate --layer 2 --experts all
 run ablate --resume
 run ablate --layer 2 -o t.csv

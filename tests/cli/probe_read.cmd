@@ -31,6 +31,7 @@ run gm-probe read t.h5 --doc 60 -o no.html
 run gm-probe read t.h5 --subset stew -o no.html
 run gm-probe read t.h5 --doc 1 --subset soup -o no.html
 run gm-probe read t.h5 --layer 9 -o no.html
+run gm-probe read t.h5 --layer two -o no.html
 for expert in 3 0:1 3:16; do run gm-probe read t.h5 --expert "$expert" -o no.html; done
 run gm-probe read t.h5 --limit 0 -o no.html
 run gm-probe read t.h5 -o missing/no.html

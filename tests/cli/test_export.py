@@ -101,6 +101,6 @@ with h5py.File("counts.h5") as trace:
 assert "counts but no tokens" in run("export", "counts.h5", "-o", "y.npy", "--array", "gate", code=1)
 assert "counts but no tokens" in run("export", "counts.h5", "-o", "y.jsonl", code=1)
 assert "leaves none of the 9 documents" in run("export", "t.h5", "-o", "y.csv", "--skip", 9, code=1)
-assert "expected a name that ends in" in run("export", "t.h5", "-o", "y.parquet", code=1)
+assert "expected a name that ends in" in run("export", "t.h5", "-o", "y.parquet", code=2)
 assert "exists; choose" in run("export", "t.h5", "-o", "x.csv", code=1)
 assert not list(pathlib.Path().glob("y.*")), "a failed export leaves nothing"

@@ -31,7 +31,7 @@ static void experts_as_they_are_named(void)
     CHECK_INT(k.at[1].at[0], 0);
     CHECK_INT(k.at[1].at[1], 9);
     gm_knockouts_clear(&k);
-    CHECK_OK(gm_knockouts_read(&k, "all", "4", &INFO, GM_EDIT_BIAS, &err), err);
+    CHECK_OK(gm_knockouts_read(&k, "all", &(int64_t){4}, &INFO, GM_EDIT_BIAS, &err), err);
     CHECK_INT(k.n, 5);
     CHECK_TEXT(k.at[4].name, "4:4");
     CHECK_INT(k.at[4].at[0], 9);
@@ -49,8 +49,11 @@ static void experts_as_they_are_named(void)
 
 static void what_is_no_expert_is_refused(void)
 {
+    static const int64_t three = 3;
     static const struct {
-        const char *experts, *layer, *says;
+        const char *experts;
+        const int64_t *layer;
+        const char *says;
     } wrong[] = {
         {"4:5", NULL, "--experts '4:5': expert 5, expected 0 to 4"},
         {"4:-1", NULL, "--experts '4:-1': expert -1, expected 0 to 4"},
@@ -65,8 +68,7 @@ static void what_is_no_expert_is_refused(void)
         {"4:1+1:1,1:1,1:1+4:1", NULL, "--experts: 4:1+1:1 and 1:1+4:1 are the same"},
         {"4:1+1:1+4:2+4:0", NULL,
          "--experts '4:1+1:1+4:2+4:0' leaves 2 experts in layer 4, whose router chooses 3"},
-        {"all", "3", "--layer: layer 3 is not an MoE layer, expected one from 1 to 4"},
-        {"all", "4x", "--layer '4x': expected the number of a layer"},
+        {"all", &three, "--layer: layer 3 is not an MoE layer, expected one from 1 to 4"},
     };
     gm_knockouts k;
     gm_error err = {0};
