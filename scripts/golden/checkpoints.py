@@ -101,7 +101,7 @@ def qwen3_config(**changes):
     """config.json in the form of Qwen/Qwen3-30B-A3B: heads x head_dim is not the width, what is idle stands there."""
     config = olmoe_config(
         architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", bos_token_id=1, decoder_sparse_step=1, head_dim=10,
-        hidden_size=24, intermediate_size=72, max_window_layers=3, mlp_only_layers=[], moe_intermediate_size=10,
+        hidden_size=16, intermediate_size=72, max_window_layers=3, mlp_only_layers=[], moe_intermediate_size=10,
         norm_topk_prob=True, num_attention_heads=4, num_experts=10, num_experts_per_tok=3, num_key_value_heads=2,
         rms_norm_eps=1e-4, rope_theta=1000000.0, sliding_window=None, torch_dtype="bfloat16", use_sliding_window=False,
         vocab_size=289,
@@ -125,8 +125,8 @@ def qwen2_config(**changes):
 def mixtral_config(**changes):
     """config.json in the form of mistralai/Mixtral-8x7B-v0.1; rope_theta is left to its default, 1e6."""
     config = olmoe_config(
-        architectures=["MixtralForCausalLM"], model_type="mixtral", bos_token_id=1, hidden_size=24, intermediate_size=14,
-        num_attention_heads=6, num_experts_per_tok=2, num_key_value_heads=3, num_local_experts=6, sliding_window=None,
+        architectures=["MixtralForCausalLM"], model_type="mixtral", bos_token_id=1, hidden_size=16, intermediate_size=14,
+        num_attention_heads=4, num_experts_per_tok=2, num_key_value_heads=2, num_local_experts=6, sliding_window=None,
         torch_dtype="bfloat16", vocab_size=289,
     )
     for key in ("clip_qkv", "norm_topk_prob", "num_experts", "rope_theta", "rope_scaling"):
@@ -167,7 +167,7 @@ MODELS = {
         2, 1,
     ),
     "qwen3-tiny": (qwen3_config(), 1, 1),
-    "mixtral-tiny": (mixtral_config(), 2, 1),
+    "mixtral-tiny": (mixtral_config(), 1, 1),
     "qwen2-tiny": (qwen2_config(), 1, 4),
     "granite-tiny": (granite_config(), 2, 1),
     "glm-tiny": (corrected.glm_config(), 1, 1),
@@ -181,7 +181,7 @@ MODELS = {
     "glm-lite-tiny": (latent.lite_config(), 1, 1),
     "qwen3-next-tiny": (delta.next_config(), 1, 2),
     "qwen3.5-tiny": (delta.text_config(), 1, 1),
-    "flexolmo-tiny": (norms.flex_config(), 1, 4),
+    "flexolmo-tiny": (norms.flex_config(), 1, 10),
     "hunyuan-tiny": (norms.hunyuan_config(), 1, 1),
     "granite-hybrid-tiny": (mamba.hybrid_config(), 1, 1),
     "gemma4-tiny": (global_heads.config(), 1, 2),

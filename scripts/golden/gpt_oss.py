@@ -91,7 +91,7 @@ def config(**changes):
 def plain_config(**changes):
     """The same as transformers saves it without quantisation: sizes that fill no block, a window of more than one."""
     return config(
-        experts_per_token=None, initial_context_length=None, head_dim=12, hidden_size=28, intermediate_size=14, num_attention_heads=4,
+        experts_per_token=None, initial_context_length=None, head_dim=12, hidden_size=20, intermediate_size=14, num_attention_heads=4,
         layer_types=["full_attention", "sliding_attention", "sliding_attention"], num_experts_per_tok=2, num_local_experts=6,
         quantization_config=None, rms_norm_eps=1e-3, sliding_window=41, swiglu_alpha=1.25, **changes,
     )

@@ -32,8 +32,8 @@ FLIPS_OF = {"flex_olmo": (("norm_topk_prob", True, "differs"),)}
 def flex_config(**changes):
     """config.json in the form of allenai/FlexOlmo-7x7B-1T; rope_theta is left to its default, 5e5."""
     config = corrected.common(
-        architectures=["FlexOlmoForCausalLM"], model_type="flex_olmo", attention_bias=False, hidden_size=24, intermediate_size=10,
-        norm_topk_prob=False, num_experts=7, num_experts_per_tok=3, num_attention_heads=6, output_router_logits=False,
+        architectures=["FlexOlmoForCausalLM"], model_type="flex_olmo", attention_bias=False, hidden_size=16, intermediate_size=10,
+        norm_topk_prob=False, num_experts=7, num_experts_per_tok=3, num_attention_heads=4, output_router_logits=False,
         router_aux_loss_coef=0.01,
     )
     del config["rope_theta"]
@@ -44,7 +44,7 @@ def hunyuan_config(**changes):
     """config.json in the form of tencent/Hunyuan-A13B-Instruct, which says many things once a layer."""
     return corrected.common(
         architectures=["HunYuanMoEV1ForCausalLM"], model_type="hunyuan_v1_moe", attention_bias=False, attention_head_dim=10, cla_share_factor=2,
-        eod_token_id=3, head_dim=10, hidden_size=24, intermediate_size=12, mlp_bias=False, moe_intermediate_size=[12, 12],
+        eod_token_id=3, head_dim=10, hidden_size=16, intermediate_size=12, mlp_bias=False, moe_intermediate_size=[12, 12],
         moe_layer_num_skipped=0, moe_topk=[3, 3], norm_topk_prob=True, norm_type="hf_rms", num_attention_heads=6, num_experts=9,
         num_hidden_layers=2, num_key_value_heads=3, num_shared_expert=[1, 1],
         rope_scaling={"alpha": 50.0, "beta_fast": 32, "beta_slow": 1, "factor": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "type": "dynamic"},
