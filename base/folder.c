@@ -57,28 +57,30 @@ gm_status gm_folder_make(const char *folder, gm_error *err)
     return gm_fail(err, GM_EIO, "cannot create the folder '%s': %s", folder, strerror(errno));
 }
 
+/* What tells a folder that is no model from one, and what to do with it. */
+static const struct {
+    const char *file, *advice;
+} no_models[] = {
+    {"snapshots", "is a download cache: name the folder inside its 'snapshots' that has the files"},
+    {"adapter_config.json", "is an adapter (PEFT, LoRA): merge it into its base model first"},
+};
+
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text other = {0};
-    bool found, is_cache, is_adapter;
+    bool found;
+    const char *advice = "should have config.json, tokenizer.json and *.safetensors, as Hugging "
+                         "Face ships a model";
     GM_TRY(check_folder(folder, what, err));
     GM_TRY(look_for(path, folder, name, &found, err));
     if (found) goto out;
-    GM_TRY(look_for(&other, folder, "snapshots", &is_cache, err));
-    if (is_cache)
-        GM_FAIL(GM_EIO,
-                "%s folder '%s' has no %s; it is a download cache: name the folder inside '%s' "
-                "that has the files",
-                what, folder, name, other.at);
-    GM_TRY(look_for(&other, folder, "adapter_config.json", &is_adapter, err));
-    if (is_adapter)
-        GM_FAIL(GM_EIO,
-                "%s folder '%s' has no %s; it is an adapter (PEFT, LoRA): merge it into its base "
-                "model first",
-                what, folder, name);
-    GM_FAIL(GM_EIO, "%s folder '%s' has no %s", what, folder, name);
+    for (size_t i = 0; i < sizeof no_models / sizeof *no_models && !found; i++) {
+        GM_TRY(look_for(&other, folder, no_models[i].file, &found, err));
+        if (found) advice = no_models[i].advice;
+    }
+    GM_FAIL(GM_EIO, "%s folder '%s' has no %s; it %s", what, folder, name, advice);
 out:
     gm_text_clear(&other);
     return status;

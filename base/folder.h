@@ -7,8 +7,8 @@
 #include "base/text.h"
 
 /* Append "folder/name" to *path; the file must exist. `what` says what the folder should be,
- * "model", for messages. Errors: GM_EIO saying what is missing (and, in Hugging Face's download
- * cache, which folder below "snapshots" to name; or that this is an adapter), GM_EMEM. */
+ * "model", for messages. Errors: GM_EIO saying what is missing and what a model
+ * folder has (or that this is a download cache, or an adapter), GM_EMEM. */
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err) GM_MUST_USE;
 

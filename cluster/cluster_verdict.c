@@ -343,7 +343,7 @@ gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas 
     say_stability(out, a);
     if (atlas->n_subsets > 1 && atlas->n_clusters > 0) GM_TRY(say_subsets(out, atlas, err));
     say_contents(out, &a->assessment);
-    say_control(out, &a->assessment.control);
+    if (atlas->n_clusters > 0) say_control(out, &a->assessment.control);
     gm_json_close_array(out);
     gm_json_open_object(out, "thresholds");
     for (size_t i = 0; i < sizeof thresholds / sizeof thresholds[0]; i++) {

@@ -351,8 +351,11 @@ int gm_cluster_show(int argc, char **argv)
     usage = false;
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
     if (cluster >= 0 && (size_t)cluster >= atlas->n_clusters) {
-        status = gm_fail(&err, GM_EARG, "'%s' has no cluster %lld; it has %zu, numbered from 0",
-                         argv[1], (long long)cluster, atlas->n_clusters);
+        char which[40] = "no clusters";
+        if (atlas->n_clusters > 0)
+            snprintf(which, sizeof which, "clusters 0 to %zu", atlas->n_clusters - 1);
+        status = gm_fail(&err, GM_EARG, "cluster '%lld' does not exist; '%s' has %s",
+                         (long long)cluster, argv[1], which);
         goto out;
     }
     if (json)

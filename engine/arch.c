@@ -66,7 +66,6 @@ static gm_status find_family(const gm_json *config, const char *where, const gm_
 {
     gm_status status = GM_OK;
     const char *architecture = NULL, *type = NULL;
-    gm_text known = {0};
 
     const gm_json *list = gm_json_find(config, "architectures");
     if (list && gm_json_kind_of(list) == GM_JSON_ARRAY && gm_json_first(list))
@@ -75,16 +74,14 @@ static gm_status find_family(const gm_json *config, const char *where, const gm_
     *out = gm_family_find(architecture, type);
     if (*out) goto out;
 
-    const gm_family *f;
-    for (size_t i = 0; (f = gm_family_at(i)); i++)
-        GM_TRY(gm_text_printf(&known, err, "%s%s", i ? ", " : "", f->architecture));
-    GM_FAIL(GM_EFORMAT, "'%s': architecture '%s' is not supported, expected one of %s", where,
+    GM_FAIL(GM_EFORMAT,
+            "'%s': architecture '%s' is not supported; README.md lists those that are, and "
+            "'gm-probe import' reads what another engine recorded",
+            where,
             architecture ? architecture
             : type       ? type
-                         : "",
-            known.at);
+                         : "");
 out:
-    gm_text_clear(&known);
     return status;
 }
 

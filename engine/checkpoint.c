@@ -186,7 +186,8 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     } else {
         GM_FAIL(
             GM_EIO,
-            "folder '%s' has neither %s nor %s; weights can only be read from safetensors files",
+            "folder '%s' has neither %s nor %s; weights can only be read from safetensors files, "
+            "which save_pretrained() of transformers writes",
             folder, SINGLE_NAME, INDEX_NAME);
     }
     GM_TRY(collect(c, err));

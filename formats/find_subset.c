@@ -9,6 +9,11 @@
 static gm_status refuse(const char *name, const char *const *subset_name, size_t n,
                         const char *where, gm_error *err)
 {
+    if (n == 0 || (n == 1 && subset_name[0][0] == '\0')) /* the name of those without one */
+        return gm_fail(err, GM_EARG,
+                       "subset '%s' does not exist in the %s, whose documents have none; "
+                       "'gm-probe collect --subset-field' names the field that says it",
+                       name, where);
     gm_nearest nearest = gm_nearest_to(name);
     for (size_t i = 0; i < n; i++) gm_nearest_offer(&nearest, subset_name[i]);
     if (nearest.name)

@@ -96,8 +96,10 @@ gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const cha
     if (type == NULL)
         GM_FAIL(GM_EFORMAT, "'%s' holds '%s', expected numbers as '<f4' (array.astype('<f4'))",
                 path, front.type);
-    if (front.rank != 2 || front.dim[0] == 0 || front.dim[1] == 0)
-        GM_FAIL(GM_ESHAPE, "'%s': expected a table of rows and columns", path);
+    if (front.rank != 2)
+        GM_FAIL(GM_ESHAPE, "'%s' has %d dimension%s, expected 2 (array.reshape(len(array), -1))",
+                path, (int)front.rank, gm_plural(front.rank));
+    if (front.dim[0] == 0 || front.dim[1] == 0) GM_FAIL(GM_ESHAPE, "'%s' is empty", path);
     const size_t n_data = n - front.first, n_values = n_data / type->n_bytes;
     if (n_data % type->n_bytes != 0 || n_values % front.dim[1] != 0 ||
         n_values / front.dim[1] != front.dim[0])

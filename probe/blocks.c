@@ -27,6 +27,7 @@ struct gm_blocks {
     gm_probe_document document;
     gm_text id; /* of `document` */
     gm_ids ids, ends;
+    char fields[64];        /* of the first document kept, if it has no subset */
     gm_vocabulary *subsets; /* names seen */
     gm_vocabulary *kept;    /* as the trace keeps them; NULL once two were one */
 };
@@ -127,6 +128,8 @@ static gm_status note_subset(gm_blocks *blocks, gm_error *err)
 {
     const char *name = blocks->source.subset;
     uint32_t number;
+    if (blocks->n_kept == 0 && name[0] == '\0')
+        gm_record_fields(blocks->source.record, blocks->fields, sizeof blocks->fields);
     gm_status status = gm_vocabulary_add(blocks->subsets, name, strlen(name), &number, err);
     if (status == GM_OK) status = check_kept(blocks, number, err);
     if (status != GM_OK || number < GM_TRACE_MAX_SUBSETS) return status;
@@ -234,15 +237,18 @@ static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *blo
                    *why ? why : "it is empty", hint);
 }
 
-/* A field of subsets that no line has is a slip that would show at the end of a long run. */
+/* A field of subsets that no line has is a slip that would show at the end of a long run, unless
+ * nobody named it and lines have no other than their text. */
 static void warn_without_subsets(const gm_blocks *blocks, const gm_probe_block *block)
 {
-    if (blocks->n_blocks > 0 || !blocks->options->subset_asked) return;
+    const bool others = strchr(blocks->fields, ',') != NULL;
+    if (blocks->n_blocks > 0 || !(blocks->options->subset_asked || others)) return;
     for (size_t i = 0; i < block->n_documents; i++)
         if (block->document[i].subset[0]) return;
     gm_warn("none of the first %zu documents has a subset: field '%.100s' (--subset-field) is "
-            "missing, or is not a string, number or boolean",
-            block->n_documents, blocks->options->corpus.subset_field);
+            "missing, or is not a string, number or boolean%s%s",
+            block->n_documents, blocks->options->corpus.subset_field, others ? "; there are: " : "",
+            others ? blocks->fields : "");
 }
 
 gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)

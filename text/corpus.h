@@ -66,6 +66,10 @@ gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_err
  * Errors: GM_EMEM. */
 gm_status gm_document_name(gm_text *out, const gm_document *document, gm_error *err) GM_MUST_USE;
 
+/* The names of the fields of a document's record ("" without one), as many as there is room for,
+ * for whoever named another: "text, meta". */
+void gm_record_fields(const gm_json *record, char *out, size_t room);
+
 /* The first file that can be read only once, a pipe; NULL when there is none. */
 const char *gm_corpus_pipe(const gm_corpus *corpus);
 

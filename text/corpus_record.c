@@ -139,12 +139,11 @@ out:
     return status;
 }
 
-/* The names of a record's fields, as many as there is room for, for whoever named another. */
-static void list_fields(const gm_json *record, char *out, size_t room)
+void gm_record_fields(const gm_json *record, char *out, size_t room)
 {
     size_t n = 0;
     out[0] = '\0';
-    for (const gm_json *m = gm_json_first(record); m; m = gm_json_next(m)) {
+    for (const gm_json *m = record ? gm_json_first(record) : NULL; m; m = gm_json_next(m)) {
         const char *name = gm_json_key(m);
         if (n + strlen(", ") + strlen(name) + sizeof ", ..." > room) {
             snprintf(out + n, room - n, "%s...", n ? ", " : "");
@@ -166,7 +165,7 @@ static void take_member(const gm_record *record, const gm_json *text, gm_documen
                          record->text_field, gm_json_kind_name(gm_json_kind_of(text)));
     } else {
         char fields[64];
-        list_fields(record->root, fields, sizeof fields);
+        gm_record_fields(record->root, fields, sizeof fields);
         gm_document_skip(out, GM_SKIP_NO_TEXT, "field '%.50s' is missing, expected a string%s%s",
                          record->text_field, fields[0] ? "; there are: " : "", fields);
     }

@@ -31,6 +31,7 @@ echo "-- what it can do without:"
 gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 1 --doc-tokens 1 -o one.h5 --quiet > /dev/null
 fit one.h5 -o one.a.h5
 fit t.h5 -o none.a.h5 --quality none --min-cluster-size 40
+run gm-cluster show none.a.h5 --cluster 0
 fit t.h5 -o none.a.h5 --quality none --max-cluster-size 3 --allow-single-cluster --force
 fit t.h5 -o none.a.h5 --quality none --min-cluster-size 40 --allow-single-cluster --force
 run gm-cluster show absent.h5

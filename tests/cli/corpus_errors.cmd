@@ -29,6 +29,9 @@ ls s.h5* 2> /dev/null
 echo "-- a field of subsets that no line has:"
 sed -n '1p;9p' mixed.jsonl > none.jsonl
 collect --corpus none.jsonl --subset-field meta.labels -o n.h5 --dry-run | head -n 1
+echo "-- the default field in no line: said where a line has other fields"
+sed 's/^{/{"source": "web", /' none.jsonl > source.jsonl
+for c in none source; do collect --corpus $c.jsonl -o n.h5 --dry-run | head -n 1; done
 echo "-- subsets whose long names end alike:"
 tail=$(printf '%063d' 7)
 for head in a b c; do

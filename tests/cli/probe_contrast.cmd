@@ -38,9 +38,12 @@ echo "-- as a plan:"
 gm-steer plan --model "$TINY" --import soup.csv -o soup.plan.safetensors | head -n 6
 
 echo "-- what is wrong:"
+sed 's/, "meta".*/}/' c.jsonl > unlabelled.jsonl
+gm-probe collect --model "$TINY" --corpus unlabelled.jsonl --limit 2 --min-tokens 20 --quiet -o unlabelled.h5 > /dev/null
 run gm-probe contrast t.h5
 run gm-probe contrast --subset soup
 run gm-probe contrast t.h5 --subset stew
+run gm-probe contrast unlabelled.h5 --subset stew
 run gm-probe contrast t.h5 --subset soup --against soup
 run gm-probe contrast t.h5 --subset soup --subset ships --subset stars
 run gm-probe contrast t.h5 --subset soup -o soup.csv

@@ -361,8 +361,10 @@ static void refuses_other_architectures(void)
     gm_error err;
     mkdir("llama", 0777);
     CHECK_OK(gm_outfile_write("llama/config.json", true, config, strlen(config), &err), err);
-    CHECK_FAILS(gm_arch_read(&a, "llama", &err), err, GM_EFORMAT,
-                "'LlamaForCausalLM' is not supported, expected one of DeepseekForCausalLM");
+    CHECK_FAILS(
+        gm_arch_read(&a, "llama", &err), err, GM_EFORMAT,
+        "'LlamaForCausalLM' is not supported; README.md lists those that are, and 'gm-probe "
+        "import' reads what another engine recorded");
     CHECK_FAILS(gm_arch_read(&a, "no-such-folder", &err), err, GM_EIO,
                 "model folder 'no-such-folder' does not exist");
     CHECK(gm_family_find(NULL, NULL) == NULL);

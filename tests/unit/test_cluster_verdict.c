@@ -79,19 +79,33 @@ static void names_are_said_whole(void)
     gm_text_clear(&out.text);
 }
 
-/* What is said of a control whose figures these are. */
-static void check_control(double router_ami, double tokens_ami, double ari, const char *want)
+/* What the verdict on a document in `n_clusters` clusters says of a control with these figures. */
+static void put_control(gm_json_out *out, size_t n_clusters, double router_ami, double tokens_ami,
+                        double ari)
 {
-    const int32_t none = -1;
+    const int32_t cluster = n_clusters > 0 ? 0 : -1;
+    const uint16_t subset = 0;
+    const char *const name = "soup";
     gm_analysis a = {.distinct.m = 2};
-    gm_json_out out = {0};
     gm_error err = {0};
     a.assessment.control = (gm_control){
         .basis = GM_CONTROL_WORDS, .router_ami = router_ami, .tokens_ami = tokens_ami, .ari = ari};
-    gm_json_open_object(&out, NULL);
-    CHECK_OK(gm_verdict_put(&out, &a, &(gm_atlas){.n = 1, .cluster = &none}, &err), err);
-    gm_json_close_object(&out);
-    CHECK_OK(gm_json_out_done(&out, &err), err);
+    const gm_atlas atlas = {.n = 1,
+                            .n_clusters = n_clusters,
+                            .n_subsets = 1,
+                            .cluster = &cluster,
+                            .subset = &subset,
+                            .subset_name = &name};
+    gm_json_open_object(out, NULL);
+    CHECK_OK(gm_verdict_put(out, &a, &atlas, &err), err);
+    gm_json_close_object(out);
+    CHECK_OK(gm_json_out_done(out, &err), err);
+}
+
+static void check_control(double router_ami, double tokens_ami, double ari, const char *want)
+{
+    gm_json_out out = {0};
+    put_control(&out, 1, router_ami, tokens_ami, ari);
     CHECK_HAS(out.text.at, want);
     gm_text_clear(&out.text);
 }
@@ -105,6 +119,12 @@ static void the_control_says_what_it_shows(void)
     check_control(0.2, 0.5, 0.1, "The vocabulary alone knows more of the subsets");
     check_control(unknown, unknown, 0.9, "The vocabulary alone gives much the same clusters");
     check_control(unknown, unknown, 0.6, "gives these clusters in part at most");
+
+    gm_json_out out = {0};
+    put_control(&out, 0, 0, 0, 1); /* nothing to compare */
+    CHECK_HAS(out.text.at, "There is no cluster");
+    CHECK(strstr(out.text.at, "ocabulary") == NULL);
+    gm_text_clear(&out.text);
 }
 
 static void lengths_name_what_evens_them(void)

@@ -33,8 +33,11 @@ static void what_is_missing_is_said(void)
     CHECK_FAILS(find("whole/config.json", &err), err, GM_EIO,
                 "'whole/config.json' is a file, expected a model folder");
     CHECK_FAILS(find("whole/config.json/x", &err), err, GM_EIO, "does not exist");
-    CHECK_FAILS(find("empty", &err), err, GM_EIO, "model folder 'empty' has no config.json");
-    CHECK_FAILS(find("cache", &err), err, GM_EIO, "the folder inside 'cache/snapshots'");
+    CHECK_FAILS(
+        find("empty", &err), err, GM_EIO,
+        "model folder 'empty' has no config.json; it should have config.json, tokenizer.json "
+        "and *.safetensors, as Hugging Face ships a model");
+    CHECK_FAILS(find("cache", &err), err, GM_EIO, "the folder inside its 'snapshots'");
 }
 
 static void links_to_nothing_are_there(void)
