@@ -36,7 +36,6 @@ typedef struct gm_family {
     bool no_dense; /* the config names no width of dense layers: there are none */
     bool tied;     /* the embedding is the head where the config does not say */
     bool global;   /* layers of two types have angles, and may have heads, of their own */
-    bool cpu_only; /* no GPU computes it */
     /* Keys of config.json that `read` looks at, ending with NULL: known, and checked by `read`
      * alone. */
     const char *const *keys;

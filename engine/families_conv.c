@@ -92,7 +92,6 @@ static const gm_family families[] = {
     {.architecture = "Lfm2MoeForCausalLM",
      .model_type = "lfm2_moe",
      .name = "lfm2-moe",
-     .cpu_only = true,
      .norm_epsilon = 1e-5f,
      .rope_theta = 1e6,
      .tied = true,

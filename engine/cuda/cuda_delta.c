@@ -1,4 +1,5 @@
-/* cuda_delta.c - Gated DeltaNet and Mamba2 (gm_delta, arch.h): what operations tell their kernels.
+/* cuda_delta.c - Gated DeltaNet, Mamba2 and short convolutions (gm_delta, arch.h): what operations
+ * tell their kernels.
  *
  * States and what the convolution needs of earlier rows stay on the device, where each sequence has
  * a place of its own, and are written over in place, so that a graph of a step can be replayed.
@@ -51,7 +52,9 @@ void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
     const gm_cuda_delta p = describe(step, w);
-    gm_cuda_note(s, gm_cuda_delta_convolve_many(&s->how, &p), "a convolution");
+    const bool alone = gm_arch_only_convolves(step->arch);
+    gm_cuda_note(s, (alone ? gm_cuda_convolve_many : gm_cuda_delta_convolve_many)(&s->how, &p),
+                 "a convolution");
 }
 
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w)
@@ -61,6 +64,10 @@ void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w)
     const gm_cuda_delta p = describe(step, w);
     const bool mamba = step->arch->mamba;
     const char *what = gm_arch_recurrence(step->arch), *last = "a gated norm";
+    if (gm_arch_only_convolves(step->arch)) {
+        gm_cuda_note(s, (s->few ? gm_cuda_convolve_few : gm_cuda_convolve_keep)(how, &p), what);
+        return;
+    }
     if (s->few) {
         gm_cuda_note(s, mamba ? gm_cuda_scan_few(how, &p) : gm_cuda_delta_few(how, &p), what);
         if (mamba) gm_cuda_note(s, gm_cuda_scan_finish_few(how, &p), last);

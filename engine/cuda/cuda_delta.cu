@@ -123,23 +123,6 @@ __device__ __forceinline__ size_t rates_at(const gm_cuda_delta &p)
     return values_at(p) + (size_t)p.n_heads * p.value;
 }
 
-/* Channel c of row r after the convolution. */
-__device__ __forceinline__ float convolve_row(const gm_cuda_delta &p, int r, const gm_row &row,
-                                              int c)
-{
-    const float *weight = p.conv + c * p.conv_stride;
-    float sum = p.conv_bias ? p.conv_bias[c] : 0.0f;
-#pragma unroll 4
-    for (int j = 0; j < p.taps; j++) {
-        const int back = p.taps - 1 - j, from = (int)row.position - back;
-        if (from < 0) continue;
-        const float *x =
-            follows(p, r, back) ? p.x + (r - back) * p.x_stride : history_of(p, row.sequence, from);
-        sum = fmaf(weight[j], x[c], sum);
-    }
-    return silu(sum);
-}
-
 /* A query or key, `which` of those of row r, by a warp. */
 __device__ __forceinline__ void convolve_key(const gm_cuda_delta &p, int r, const gm_row &row,
                                              int which, float *to)
@@ -152,7 +135,7 @@ __device__ __forceinline__ void convolve_key(const gm_cuda_delta &p, int r, cons
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         const int at = i * WARP + lane;
-        x[i] = at < p.key ? convolve_row(p, r, row, first + at) : 0.0f;
+        x[i] = at < p.key ? silu(convolve_row<false>(p, r, row, first + at)) : 0.0f;
         squares = fmaf(x[i], x[i], squares);
     }
     const float factor = p.skip ? 1.0f : unit_factor(p, warp_sum(squares), is_query);
@@ -178,7 +161,8 @@ __global__ static void __launch_bounds__(THREADS) delta_convolve_kernel(gm_cuda_
     } else if (h < p.n_heads) {
         const int first = p.at_v + h * p.value;
         float *to = vectors + values_at(p) + h * p.value;
-        for (int i = lane; i < p.value; i += WARP) to[i] = convolve_row(p, r, row, first + i);
+        for (int i = lane; i < p.value; i += WARP)
+            to[i] = silu(convolve_row<false>(p, r, row, first + i));
     } else if (h == p.n_heads) {
         for (int i = lane; i < p.n_heads; i += WARP) {
             const Rates rates = find_rates(p, x, i, p.rate[i], p.bias[i]);

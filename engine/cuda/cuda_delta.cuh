@@ -1,5 +1,5 @@
-/* cuda_delta.cuh - Gated DeltaNet and Mamba2: what kernels of few rows and of many share. The
- * definition is cpu/cpu_delta.c and cpu/kernels.h.
+/* cuda_delta.cuh - Gated DeltaNet, Mamba2 and short convolutions: what kernels of few rows and of
+ * many share. The definition is cpu/cpu_delta.c and cpu/kernels.h.
  *
  * A column of a head's state, the one of element c of its values, runs along its keys and belongs
  * to four lanes, which keep it in registers: of every 16 elements each has a quad. Columns do not
@@ -147,6 +147,66 @@ __device__ __forceinline__ float unit_factor(const gm_cuda_delta &p, float squar
     return is_query ? factor / sqrtf((float)p.key) : factor;
 }
 
+/* ---- the convolution ---- */
+
+/* What is convolved, and kept, as channel c of a projected row; GATED: of a short convolution. */
+template <bool GATED>
+__device__ __forceinline__ float channel_at(const gm_cuda_delta &p, const float *x, int c)
+{
+    return GATED ? x[c] * x[p.at_b + c] : x[c];
+}
+
+/* Channel c, but for what the row itself adds; before the previous kernel has ended. */
+__device__ __forceinline__ float convolve_history(const gm_cuda_delta &p, int sequence,
+                                                  int position, int c)
+{
+    const float *weight = p.conv + c * p.conv_stride;
+    float sum = p.conv_bias ? p.conv_bias[c] : 0.0f;
+#pragma unroll 4
+    for (int j = 0; j < p.taps - 1; j++) {
+        const int from = position - (p.taps - 1) + j;
+        if (from < 0) continue;
+        sum = fmaf(weight[j], read_shared_by_blocks(history_of(p, sequence, from) + c), sum);
+    }
+    return sum;
+}
+
+/* Is the row `back` before r one of the step, and of its sequence? It has one run there. */
+__device__ __forceinline__ bool follows(const gm_cuda_delta &p, int r, int back)
+{
+    return back <= r && p.row[r - back].sequence == p.row[r].sequence;
+}
+
+/* Channel c of row r of a step of many. */
+template <bool GATED>
+__device__ __forceinline__ float convolve_row(const gm_cuda_delta &p, int r, const gm_row &row,
+                                              int c)
+{
+    const float *weight = p.conv + c * p.conv_stride;
+    float sum = p.conv_bias ? p.conv_bias[c] : 0.0f;
+#pragma unroll 4
+    for (int j = 0; j < p.taps; j++) {
+        const int back = p.taps - 1 - j, from = (int)row.position - back;
+        if (from < 0) continue;
+        const float x = follows(p, r, back) ? channel_at<GATED>(p, p.x + (r - back) * p.x_stride, c)
+                                            : history_of(p, row.sequence, from)[c];
+        sum = fmaf(weight[j], x, sum);
+    }
+    return sum;
+}
+
+/* What the sequence keeps of row r, unless a later one takes its place: channels `first`, `first` +
+ * step, ... */
+template <bool GATED = false>
+__device__ __forceinline__ void keep_channels(const gm_cuda_delta &p, int r, int first, int step)
+{
+    const int later = r + p.taps;
+    if (later < p.n_rows && follows(p, later, p.taps)) return;
+    const float *x = p.x + r * p.x_stride;
+    float *history = history_of(p, p.row[r].sequence, (int)p.row[r].position);
+    for (int c = first; c < p.at_z; c += step) history[c] = channel_at<GATED>(p, x, c);
+}
+
 /* ---- a head's vectors, of few rows ---- */
 
 /* Query, key and n values from `first` on of head h are one array in shared memory. Which channel
@@ -167,16 +227,7 @@ __device__ __forceinline__ void bring_history(const gm_cuda_delta &p, int sequen
 {
     for (int i = (int)threadIdx.x; i < 2 * p.key_stride + n; i += T) {
         const int c = channel_of(p, h, first, i);
-        const float *weight = p.conv + (c < 0 ? 0 : c) * p.conv_stride;
-        float sum = p.conv_bias && c >= 0 ? p.conv_bias[c] : 0.0f;
-#pragma unroll 4
-        for (int j = 0; j < p.taps - 1; j++) {
-            const int from = position - (p.taps - 1) + j;
-            if (from >= 0 && c >= 0)
-                sum =
-                    fmaf(weight[j], read_shared_by_blocks(history_of(p, sequence, from) + c), sum);
-        }
-        to[i] = sum;
+        to[i] = c >= 0 ? convolve_history(p, sequence, position, c) : 0.0f;
     }
 }
 
@@ -195,25 +246,6 @@ __device__ __forceinline__ void bring_channels(const gm_cuda_delta &p, const flo
         if (i >= 2 * p.key_stride || keeps_keys) history[c] = x[c];
         to[i] = silu(fmaf(weight, x[c], to[i]));
     }
-}
-
-/* ---- rows of a step of many ---- */
-
-/* Is the row `back` before r one of the step, and of its sequence? It has one run there. */
-__device__ __forceinline__ bool follows(const gm_cuda_delta &p, int r, int back)
-{
-    return back <= r && p.row[r - back].sequence == p.row[r].sequence;
-}
-
-/* What the sequence keeps of row r, unless a later one takes its place: channels `first`, `first` +
- * step, ... */
-__device__ __forceinline__ void keep_channels(const gm_cuda_delta &p, int r, int first, int step)
-{
-    const int later = r + p.taps;
-    if (later < p.n_rows && follows(p, later, p.taps)) return;
-    const float *x = p.x + r * p.x_stride;
-    float *history = history_of(p, p.row[r].sequence, (int)p.row[r].position);
-    for (int c = first; c < p.at_z; c += step) history[c] = x[c];
 }
 
 #endif

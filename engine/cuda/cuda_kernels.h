@@ -207,13 +207,13 @@ cudaError_t gm_cuda_latent_append_many(const gm_cuda_how *how, const gm_cuda_lat
 cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const gm_cuda_latents *p,
                                        const gm_tile *tile, int n_tiles);
 
-/* ---- Gated DeltaNet and Mamba2 (gm_delta, arch.h) ---- */
+/* ---- Gated DeltaNet, Mamba2 and short convolutions (gm_delta, arch.h) ---- */
 
 /* A projected row is laid out as gm_delta_place says (of Mamba2, a takes the place of b). A layer
  * keeps of a sequence the channels of its last `taps` rows, those of position p at p % taps (one
  * row more than needed, so that a step overwrites none that it reads), and for each value head a
  * state (value, key_stride), zeros after `key`. Position 0 reads neither, so they are never
- * cleared. */
+ * cleared. A short convolution has neither states nor what follows the convolution elsewhere. */
 typedef struct gm_cuda_delta {
     const gm_row *row;
     const float *x;           /* (rows, x_stride) as projected */
@@ -254,6 +254,11 @@ cudaError_t gm_cuda_delta_finish_many(const gm_cuda_how *how, const gm_cuda_delt
  * of the three. */
 cudaError_t gm_cuda_scan_finish_few(const gm_cuda_how *how, const gm_cuda_delta *p);
 cudaError_t gm_cuda_scan_finish_many(const gm_cuda_how *how, const gm_cuda_delta *p);
+/* A short convolution, a thread a channel and row: of few rows all of it; of many what is rounded,
+ * then the history, which the former reads. */
+cudaError_t gm_cuda_convolve_few(const gm_cuda_how *how, const gm_cuda_delta *p);
+cudaError_t gm_cuda_convolve_many(const gm_cuda_how *how, const gm_cuda_delta *p);
+cudaError_t gm_cuda_convolve_keep(const gm_cuda_how *how, const gm_cuda_delta *p);
 
 /* ---- the router ---- */
 

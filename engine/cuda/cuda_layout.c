@@ -153,14 +153,15 @@ static void add_heads(gm_cuda_layout *l, gm_role role, int layer, size_t first, 
                               .row = first + h * slice.rows});
 }
 
-/* Gated DeltaNet or Mamba2, in place of attention. The latter's b is no product: a takes its place.
- */
+/* Gated DeltaNet, Mamba2 or a short convolution, in place of attention. Mamba2's b is no product: a
+ * takes its place. A short convolution ends with b. */
 static void place_delta(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     const gm_delta *d = &l->arch->delta;
     const gm_delta_place at = gm_delta_place_of(l->arch);
     const size_t a = l->arch->mamba ? at.b : at.a;
-    w->qkv = lay(l, dtype, 1, a + (size_t)d->value_heads, (size_t)l->arch->width);
+    const size_t end = gm_arch_only_convolves(l->arch) ? a : a + (size_t)d->value_heads;
+    w->qkv = lay(l, dtype, 1, end, (size_t)l->arch->width);
     add_heads(l, GM_ROLE_DELTA_Q, layer, at.q, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_K, layer, at.k, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_V, layer, at.v, &w->qkv);

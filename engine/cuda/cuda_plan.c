@@ -55,7 +55,8 @@ static size_t plan_latents(gm_cuda_plan *p, const gm_arch *arch)
     return q;
 }
 
-/* Gated DeltaNet or Mamba2: widths, and what is kept of `sequences`. Gives what its heads give. */
+/* Gated DeltaNet, Mamba2 or short convolutions, which have no more than a history: widths, and what
+ * is kept of `sequences`. Gives what its heads give. */
 static size_t plan_delta(gm_cuda_plan *p, const gm_arch *arch, size_t sequences)
 {
     const gm_delta *d = &arch->delta;
@@ -64,8 +65,9 @@ static size_t plan_delta(gm_cuda_plan *p, const gm_arch *arch, size_t sequences)
     const size_t value = heads * (size_t)d->value;
     if (arch->n_delta == 0) return 0;
     p->qkv = larger(p->qkv, place.all);
-    p->vectors = gm_round_up(2 * (size_t)d->key_heads * each + value + 2 * heads, 4);
     p->history_floats = gm_round_up(sequences * (size_t)d->taps * place.z, 4);
+    if (gm_arch_only_convolves(arch)) return value;
+    p->vectors = gm_round_up(2 * (size_t)d->key_heads * each + value + 2 * heads, 4);
     p->state_floats = sequences * value * each;
     return value;
 }

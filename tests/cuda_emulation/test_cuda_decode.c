@@ -203,9 +203,11 @@ static void one_graph_for_all_of_it(void)
     static const struct {
         const char *name;
         size_t attention; /* its kernels: of latents queries, keys, values and those of a latent */
-    } models[] = {{"deepseek-tiny", 3},       {"olmoe-tiny", 3},       {"phimoe-tiny", 3},
-                  {"deepseek-v2-tiny", 5},    {"deepseek-v3-tiny", 6}, {"qwen3-next-tiny", 3},
-                  {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3},    {"gemma4-tiny", 4}};
+    } models[] = {{"deepseek-tiny", 3},       {"olmoe-tiny", 3},
+                  {"phimoe-tiny", 3},         {"deepseek-v2-tiny", 5},
+                  {"deepseek-v3-tiny", 6},    {"qwen3-next-tiny", 3},
+                  {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3},
+                  {"gemma4-tiny", 4},         {"lfm-tiny", 3}};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
         gm_model *gpu = open_tiny(models[m].name, "cuda", GM_NUMERICS_BF16);
         const gm_model_info *info = gm_model_get_info(gpu);
@@ -273,6 +275,7 @@ static void any_order_of_blocks_gives_the_same_bytes(void)
     check_orders("granite-hybrid-tiny");
     check_orders("nemotron-tiny");
     check_orders("gemma4-tiny");
+    check_orders("lfm-tiny");
 }
 #else
 static void one_graph_for_all_of_it(void)
@@ -303,15 +306,16 @@ static void a_bias_of_zeros_gives_the_bits_of_none(void)
                                 open_tiny("deepseek-v3-tiny", "cuda", GM_NUMERICS_BF16),
                                 open_tiny("granite-hybrid-tiny", "cuda", GM_NUMERICS_BF16),
                                 open_tiny("nemotron-tiny", "cuda", GM_NUMERICS_BF16),
-                                open_tiny("gemma4-tiny", "cuda", GM_NUMERICS_BF16)};
+                                open_tiny("gemma4-tiny", "cuda", GM_NUMERICS_BF16),
+                                open_tiny("lfm-tiny", "cuda", GM_NUMERICS_BF16)};
     float zeros[64] = {0};
-    for (int m = 0; m < 20; m++) { /* every mode on all, on half of them mass-matched */
-        gm_model *gpu = models[m % 5];
+    for (int m = 0; m < 24; m++) { /* every mode on all, on half of them mass-matched */
+        gm_model *gpu = models[m % 6];
         const gm_model_info *info = gm_model_get_info(gpu);
         CHECK(info->n_moe_layers * info->n_experts <= 64);
         const gm_edit edit = {.bias = zeros,
                               .mode = (gm_edit_mode)(m % 4),
-                              .mass_matched = m >= 10,
+                              .mass_matched = m >= 12,
                               .last_layer = info->n_moe_layers - 1,
                               .phases = 7};
         outcome plain = run_edited(gpu, NULL, 1), edited = run_edited(gpu, &edit, 1);
@@ -319,7 +323,7 @@ static void a_bias_of_zeros_gives_the_bits_of_none(void)
         outcome_free(&plain);
         outcome_free(&edited);
     }
-    for (int i = 0; i < 5; i++) gm_model_close(models[i]);
+    for (int i = 0; i < 6; i++) gm_model_close(models[i]);
 }
 
 /* Every mode, mass-matched or not. */
@@ -346,7 +350,8 @@ static void every_mode_and_window(void)
     } windows[] = {{"deepseek-tiny", 0, 2, 1},        {"deepseek-v3-tiny", 1, 1, 7},
                    {"deepseek-v2-tiny", 0, 1, 1 | 4}, {"phimoe-tiny", 0, 1, 1 | 4},
                    {"granite-hybrid-tiny", 1, 2, 1},  {"nemotron-tiny", 0, 1, 7},
-                   {"gemma4-tiny", 1, 2, 7},          {"deepseek-tiny", 2, 2, 2}};
+                   {"gemma4-tiny", 1, 2, 7},          {"lfm-tiny", 0, 1, 7},
+                   {"deepseek-tiny", 2, 2, 2}};
     for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
         gm_model *cpu = open_tiny(windows[w].model, "cpu", GM_NUMERICS_F32);
         gm_model *gpu = open_tiny(windows[w].model, "cuda", GM_NUMERICS_F32);

@@ -1,6 +1,7 @@
-/* test_cuda_delta.c - Gated DeltaNet and Mamba2 against their definition in double: keys, values,
- * heads and taps of odd sizes and of those that are published; sequences of odd lengths side by
- * side, cut into steps of few rows and of many; what is not finite; blocks in other orders.
+/* test_cuda_delta.c - Gated DeltaNet, Mamba2 and short convolutions against their definition in
+ * double: keys, values, heads and taps of odd sizes and of those that are published; sequences of
+ * odd lengths side by side, cut into steps of few rows and of many; what is not finite; blocks in
+ * other orders.
  * label: long */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_kernels.h"
@@ -15,7 +16,7 @@ typedef struct cut {
 } cut;
 
 typedef struct sizes {
-    int n_heads, n_key_heads, key, value, taps;
+    int n_heads, n_key_heads, key, value, taps; /* key 0: a short convolution of n_heads channels */
     bool mamba;
 } sizes;
 
@@ -58,18 +59,19 @@ static double silu(double x)
     return x / (1.0 + exp(-x));
 }
 
-/* Channel c of a token after the convolution. */
+/* Channel c of a token after the convolution; of a short one, whose channels are gated before. */
 static double convolve(const arena *a, const float *input, int t, int c)
 {
     const gm_cuda_delta *p = &a->p;
     double sum = p->conv_bias ? (double)p->conv_bias[c] : 0.0;
     for (int j = 0; j < p->taps; j++) {
         const int from = t - (p->taps - 1) + j;
-        if (from >= 0)
-            sum += (double)a->conv[(size_t)c * p->conv_stride + (size_t)j] *
-                   (double)input[(size_t)from * p->x_stride + (size_t)c];
+        if (from < 0) continue;
+        const float *x = input + (size_t)from * p->x_stride;
+        sum += (double)a->conv[(size_t)c * p->conv_stride + (size_t)j] * (double)x[c] *
+               (p->key == 0 ? (double)x[p->at_b + c] : 1.0);
     }
-    return silu(sum);
+    return p->key == 0 ? sum : silu(sum);
 }
 
 static void unit(double *x, int n, double scale)
@@ -84,6 +86,10 @@ static void turn(const arena *a, const float *input, int t, int h, double *state
 {
     const gm_cuda_delta *p = &a->p;
     const float *x = input + (size_t)t * p->x_stride;
+    if (p->key == 0) {
+        *given = (double)x[p->at_z + h] * convolve(a, input, t, h);
+        return;
+    }
     const int from = h / (p->n_heads / p->n_key_heads) * p->key;
     const double softplus = log1p(exp((double)x[p->at_a + h] + (double)a->bias[h]));
     const double beta = p->skip ? softplus : 1.0 / (1.0 + exp(-(double)x[p->at_b + h]));
@@ -112,7 +118,7 @@ static void finish(const arena *a, const float *x, double *given)
     const gm_cuda_delta *p = &a->p;
     const int all = p->n_heads * p->value, width = p->skip ? all / p->n_key_heads : p->value;
     for (int i = 0; p->skip && i < all; i++) given[i] *= silu((double)x[p->at_z + i]);
-    for (int from = 0; from < all; from += width) {
+    for (int from = 0; p->key > 0 && from < all; from += width) {
         double squares = 0.0;
         for (int i = from; i < from + width; i++) squares += given[i] * given[i];
         for (int i = from; i < from + width; i++) {
@@ -129,7 +135,7 @@ static double *define(const arena *a, const float *input, int n)
     const size_t width = (size_t)(p->n_heads * p->value);
     double *out = gm_alloc((size_t)n * width, sizeof *out);
     for (int h = 0; h < p->n_heads; h++) {
-        double *state = gm_alloc((size_t)(p->key * p->value), sizeof *state);
+        double *state = gm_alloc((size_t)(p->key * p->value) + 1, sizeof *state);
         for (int t = 0; t < n; t++)
             turn(a, input, t, h, state, out + (size_t)t * width + (size_t)(h * p->value));
         gm_free(state);
@@ -217,7 +223,10 @@ static void compute(arena *a, const cut *s, const float **results)
     p->n_rows = n;
     if (n == 0) return;
     *results = few ? a->heads : a->rounded;
-    if (few && p->skip) {
+    if (p->key == 0) {
+        CHECK_INT((few ? gm_cuda_convolve_few : gm_cuda_convolve_many)(&a->how, p), cudaSuccess);
+        if (!few) CHECK_INT(gm_cuda_convolve_keep(&a->how, p), cudaSuccess);
+    } else if (few && p->skip) {
         CHECK_INT(gm_cuda_scan_few(&a->how, p), cudaSuccess);
         CHECK_INT(gm_cuda_scan_finish_few(&a->how, p), cudaSuccess);
     } else if (few) {
@@ -280,6 +289,9 @@ static void steps_are_the_definition(void)
         {{3, 1, 31, 33, 4, true}, from_few},     {{4, 2, 33, 31, 5, true}, from_many},
         {{6, 3, 65, 65, 3, true}, from_many},    {{4, 2, 16, 8, 2, true}, long_one},
         {{4, 1, 128, 64, 4, true}, from_many},   {{4, 2, 127, 40, 7, true}, from_few},
+        {{1, 1, 0, 1, 2, false}, from_few},      {{257, 1, 0, 1, 3, false}, from_many},
+        {{33, 1, 0, 1, 7, false}, from_few},     {{256, 1, 0, 1, 4, false}, long_one},
+        {{31, 1, 0, 1, 64, false}, from_many},
     };
     double worst = 0.0;
     arena a = make_arena();
@@ -299,17 +311,19 @@ static void steps_are_the_definition(void)
 /* A sequence's NaN stays in it, and ends with it: what begins in its place reads nothing of it. */
 static void what_is_not_finite_stays_in_its_sequence(void)
 {
-    static const sizes of[] = {{2, 1, 20, 24, 4, false}, {2, 1, 20, 34, 4, true}};
+    static const sizes of[] = {
+        {2, 1, 20, 24, 4, false}, {2, 1, 20, 34, 4, true}, {20, 1, 0, 1, 4, false}};
     static const cut once[MOST_STEPS] = {{{4, 4, 4}, false}, {{1, 1, 1}, false}};
     static const cut again[2] = {{{1, 2, 1}, true}, {{1, 1, 1}, false}};
-    for (int c = 0; c < 8; c++) { /* in a query, value, gate, rate */
+    for (int c = 0; c < 12; c++) { /* in a query, value, gate, rate; or one of the gates */
         const sizes z = of[c / 4];
         const int at = c % 4;
         for (int many = 0; many < 2; many++) {
             arena a = make_arena();
             const float *results;
             set_up(&a, &z, once);
-            const int place[] = {a.p.at_q + 3, a.p.at_v + 1, a.p.at_z, a.p.at_a + 1};
+            const int place[] = {a.p.at_q + 3, a.p.at_v + 1, a.p.at_z,
+                                 (z.key > 0 ? a.p.at_a : a.p.at_b) + 1};
             float *x = a.input[1] + 2 * a.p.x_stride + place[at];
             const float good = *x;
             *x = at == 3 && many ? INFINITY : NAN;
@@ -320,7 +334,7 @@ static void what_is_not_finite_stays_in_its_sequence(void)
                 for (size_t i = 0; i < (size_t)(z.n_heads * z.value); i++)
                     n += isfinite(results[r * a.p.heads_stride + i]) ? 0 : 1;
                 if (!wrong) CHECK_INT(n, 0);
-                if (wrong && at == 0) CHECK_INT(n, z.n_heads * z.value);
+                if (wrong && at == 0 && z.key > 0) CHECK_INT(n, z.n_heads * z.value);
                 if (a.row[r].sequence == 1 && a.row[r].position == 2 && *x != INFINITY)
                     CHECK(n > 0);
             }
@@ -337,9 +351,8 @@ static void what_is_not_finite_stays_in_its_sequence(void)
 
 #ifndef GM_REAL_GPU
 /* Blocks in another order give the same bytes. */
-static void check_orders(bool mamba)
+static void check_orders(sizes z)
 {
-    const sizes z = {4, 2, 33, 70, 4, mamba};
     arena a = make_arena();
     float *first[MOST_STEPS] = {0};
     for (unsigned long order = 0; order < 4; order++) {
@@ -364,8 +377,9 @@ static void check_orders(bool mamba)
 
 static void order_does_not_matter(void)
 {
-    check_orders(false);
-    check_orders(true);
+    check_orders((sizes){4, 2, 33, 70, 4, false});
+    check_orders((sizes){4, 2, 33, 70, 4, true});
+    check_orders((sizes){513, 1, 0, 1, 4, false});
 }
 
 TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence),

@@ -125,9 +125,9 @@ static bool uses_region(const gm_model *model, int region, gm_numerics numerics)
     case GM_CUDA_QUERIES:
     case GM_CUDA_LATENT: return model->arch.latent.q > 0;
     case GM_CUDA_OF_HEADS: return latents;
+    case GM_CUDA_HISTORY: return model->arch.n_delta > 0;
     case GM_CUDA_VECTORS:
-    case GM_CUDA_HISTORY:
-    case GM_CUDA_STATES: return model->arch.n_delta > 0;
+    case GM_CUDA_STATES: return model->arch.n_delta > 0 && !gm_arch_only_convolves(&model->arch);
     case GM_CUDA_VALUES: return !latents;
     default: return true;
     }
@@ -162,6 +162,7 @@ static void regions_do_not_overlap(void)
     check_regions("deepseek-v2-tiny", GM_NUMERICS_BF16, 4); /* of up to 32 */
     check_regions("deepseek-v3-tiny", GM_NUMERICS_INT8, 4);
     check_regions("gemma4-tiny", GM_NUMERICS_BF16, 2);
+    check_regions("lfm-tiny", GM_NUMERICS_BF16, 2);
 }
 
 /* Two layers of 2 KV heads of 10 elements, which rows of the cache hold as 16; and one that is
@@ -188,6 +189,23 @@ static void each_type_of_layer_has_its_sizes(void)
     CHECK(near->at_layers == 0 && far->at_layers == 2 * near->layer_bytes);
     CHECK_INT(p.bytes[GM_CUDA_VALUES], far->at_layers + far->layer_bytes);
     CHECK_INT(p.bytes[GM_CUDA_QUERY], 3 * HEADS * 24 * sizeof(float));
+    gm_model_close(model);
+}
+
+/* Two layers of short convolutions of 3 tokens, with three matrices of 18 rows and no state. */
+static void short_convolutions_keep_their_channels(void)
+{
+    enum { CHANNELS = 18, TAPS = 3, SEQUENCES = 5, LAYERS = 2 };
+    gm_model *model = open_tiny("lfm-tiny", "cuda", GM_NUMERICS_F32);
+    const gm_session_sizes sizes = {
+        .max_rows = 7, .positions = 33, .kv_rows = 33, .max_sequences = SEQUENCES};
+    gm_kv kv;
+    gm_kv_describe(&kv, &model->arch, GM_NUMERICS_F32, 33, SEQUENCES, false);
+    const gm_cuda_plan p = gm_cuda_plan_session(&model->arch, GM_NUMERICS_F32, &kv, &sizes);
+    const size_t floats = gm_round_up(SEQUENCES * TAPS * CHANNELS, 4);
+    CHECK_INT(p.bytes[GM_CUDA_HISTORY], LAYERS * floats * sizeof(float));
+    CHECK_INT(p.qkv, gm_round_up(3 * CHANNELS, GM_K_BLOCK));
+    CHECK_INT(model->weights->layer[0].qkv.rows, 3 * CHANNELS);
     gm_model_close(model);
 }
 
@@ -343,7 +361,8 @@ static void heads_of_either_type_may_be_too_wide(void)
 
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
-      TEST(regions_do_not_overlap), TEST(each_type_of_layer_has_its_sizes), TEST(pieces_are_even),
+      TEST(regions_do_not_overlap), TEST(each_type_of_layer_has_its_sizes),
+      TEST(short_convolutions_keep_their_channels), TEST(pieces_are_even),
       TEST(experts_stay_as_they_are_stored), TEST(results_lie_one_after_the_other),
       TEST(rows_end_in_zeros), TEST(what_the_kernels_cannot_take_is_refused),
       TEST(norms_with_a_bias_are_of_experts_only), TEST(latents_that_are_too_wide_are_refused),

@@ -1,6 +1,7 @@
-/* test_cuda_states.c - whole models whose sequences have states, those of Gated DeltaNet and of
- * Mamba2, on the emulated GPU against the CPU: odd sizes and published ones, prompts cut anywhere,
- * sequences side by side, decoding that stops and goes on, what is refused, what is not finite.
+/* test_cuda_states.c - whole models whose sequences have states, those of Gated DeltaNet, of Mamba2
+ * and of short convolutions, on the emulated GPU against the CPU: odd sizes and published ones,
+ * prompts cut anywhere, sequences side by side, decoding that stops and goes on, what is refused,
+ * what is not finite.
  * label: slow */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_session.h"
@@ -21,8 +22,15 @@
     "\"ME*E-M\", \"n_routed_experts\": 8, \"num_experts_per_tok\": 3, \"n_group\": 2, "    \
     "\"topk_group\": 1, \"use_conv_bias\": true, "
 
+#define LFM                                                                            \
+    "{\"architectures\": [\"Lfm2MoeForCausalLM\"], \"num_hidden_layers\": 4, "         \
+    "\"max_position_embeddings\": 1024, \"vocab_size\": 65, \"num_dense_layers\": 1, " \
+    "\"num_experts\": 5, \"num_experts_per_tok\": 2, \"routed_scaling_factor\": 1.5, " \
+    "\"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"conv\"], "
+
 /* Gated DeltaNet and gated attention: a tensor for several of its matrices, and one each; keys and
- * values that fill no quad, as wide as published. Mamba2 likewise, also in layers of one block. */
+ * values that fill no quad, as wide as published. Mamba2 likewise, also in layers of one block;
+ * short convolutions. */
 static const char *const config[][2] = {
     {"keys of 33",
      "{\"architectures\": [\"Qwen3NextForCausalLM\"], " SMALL
@@ -65,8 +73,20 @@ static const char *const config[][2] = {
               "\"num_key_value_heads\": 1, \"head_dim\": 128, \"mamba_num_heads\": 8, "
               "\"mamba_head_dim\": 64, \"n_groups\": 8, \"ssm_state_size\": 128, "
               "\"conv_kernel\": 4}"},
+    {"channels of 33",
+     LFM "\"hidden_size\": 33, \"intermediate_size\": 31, \"moe_intermediate_size\": 33, "
+         "\"num_attention_heads\": 3, \"num_key_value_heads\": 1, \"head_dim\": 12, "
+         "\"conv_L_cache\": 5}"},
+    {"channels of 258",
+     LFM "\"hidden_size\": 258, \"intermediate_size\": 1, \"moe_intermediate_size\": 1, "
+         "\"num_attention_heads\": 3, \"num_key_value_heads\": 3, \"conv_L_cache\": 2}"},
 };
-enum { N_CONFIGS = sizeof config / sizeof config[0], FIRST_MAMBA = 2, ONE_BLOCK = 4 };
+enum {
+    N_CONFIGS = sizeof config / sizeof config[0],
+    FIRST_MAMBA = 2,
+    ONE_BLOCK = 4,
+    CONVOLVES = 6
+};
 
 static void states_of_odd_sizes(void)
 {
@@ -96,8 +116,12 @@ static void published_widths(void)
                   "\"num_key_value_heads\": 2, \"head_dim\": 128, \"mamba_num_heads\": 64, "
                   "\"mamba_head_dim\": 64, \"n_groups\": 8, \"ssm_state_size\": 128, "
                   "\"conv_kernel\": 4}"},
+        {"LFM2-8B-A1B's widths",
+         LFM "\"hidden_size\": 2048, \"intermediate_size\": 7168, "
+             "\"moe_intermediate_size\": 1792, \"num_attention_heads\": 32, "
+             "\"num_key_value_heads\": 8, \"conv_L_cache\": 3}"},
     };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
         compare_config(wide[i][0], wide[i][1], 9, &(plan){.threads = 1, .step = 1}, "row by row");
         compare_config(wide[i][0], wide[i][1], 67, &(plan){.threads = 1, .step = 67}, "one step");
     }
@@ -109,8 +133,8 @@ static void published_widths(void)
 /* Pieces of a prompt, of few rows and of many. */
 static void a_prompt_can_be_cut_anywhere(void)
 {
-    static const size_t of[] = {0, FIRST_MAMBA, ONE_BLOCK}, cut[] = {2, 3, 7, 16};
-    for (size_t i = 0; i < 12; i++) {
+    static const size_t of[] = {0, FIRST_MAMBA, ONE_BLOCK, CONVOLVES}, cut[] = {2, 3, 7, 16};
+    for (size_t i = 0; i < 16; i++) {
         char how[32];
         const size_t c = of[i / 4];
         snprintf(how, sizeof how, "in steps of %zu", cut[i % 4]);
@@ -159,6 +183,7 @@ static void rounded_weights_are_the_cpus(void)
     check_rounded(config[0][1]);
     check_rounded(config[FIRST_MAMBA][1]);
     check_rounded(config[ONE_BLOCK][1]);
+    check_rounded(config[CONVOLVES][1]);
 }
 
 /* Logits after each of n tokens, one by one, by the CPU. */
@@ -235,12 +260,13 @@ static void decoding_can_stop_and_go_on(void)
     stop_and_go_on(0);
     stop_and_go_on(FIRST_MAMBA);
     stop_and_go_on(ONE_BLOCK);
+    stop_and_go_on(CONVOLVES);
 }
 
 /* A state cannot be taken back; a sequence can begin again, and reads nothing of what was there. */
-static void states_do_not_go_back(void)
+static void begin_again(size_t c, const char *refusal)
 {
-    gm_model *gpu = open_config("one block a layer", config[ONE_BLOCK][1], "cuda");
+    gm_model *gpu = open_config(config[c][0], config[c][1], "cuda");
     const size_t vocab = (size_t)gm_model_get_info(gpu)->vocab_size;
     gm_session *session = NULL;
     gm_error err = {0};
@@ -252,14 +278,19 @@ static void states_do_not_go_back(void)
     CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
     const gm_segment g = {.sequence = id, .n = 8, .token = token, .edit = -1, .want = GM_WANT_LAST};
     CHECK_OK(gm_session_step(session, &g, 1, NULL, &(gm_result){.logits = first}, &err), err);
-    CHECK_FAILS(gm_sequence_rewind(session, id, 4, &err), err, GM_EARG,
-                "sequence 0 cannot forget 4 of its 8 tokens: layers of Mamba2 keep");
+    CHECK_FAILS(gm_sequence_rewind(session, id, 4, &err), err, GM_EARG, refusal);
     CHECK_OK(gm_sequence_rewind(session, id, 0, &err), err);
     CHECK_OK(gm_session_step(session, &g, 1, NULL, &(gm_result){.logits = again}, &err), err);
     CHECK_BYTES(again, first, vocab * sizeof *first);
     gm_free(first), gm_free(again);
     gm_session_free(session);
     gm_model_close(gpu);
+}
+
+static void states_do_not_go_back(void)
+{
+    begin_again(ONE_BLOCK, "sequence 0 cannot forget 4 of its 8 tokens: layers of Mamba2 keep");
+    begin_again(CONVOLVES, "layers of short convolutions keep");
 }
 
 /* The sizes that are too much for the kernels are refused by a sentence. */
@@ -292,7 +323,7 @@ static void a_state_that_is_not_finite_stays_in_its_document(void)
     uint32_t token[2 * T];
     for (uint32_t i = 0; i < 2 * T; i++) token[i] = i == AT ? POISON : i;
     const docs d = {.n = 2, .n_tokens = 2 * T, .token = token, .offset = offset};
-    for (size_t c = FIRST_MAMBA; c <= ONE_BLOCK; c += ONE_BLOCK - FIRST_MAMBA) {
+    for (size_t c = FIRST_MAMBA; c <= CONVOLVES; c += 2) {
         gm_model *gpu = open_config(config[c][0], config[c][1], "cuda");
         const gm_buf *embed = &gpu->weights->embed;
         const size_t size = gm_dtype_bytes(embed->dtype);

@@ -28,6 +28,7 @@ enum {
     HYBRID,
     NEMOTRON,
     GEMMA,
+    LFM,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -37,7 +38,7 @@ static const char *const models[N_MODELS] = {
     [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
     [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
-    [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny"};
+    [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [LFM] = "lfm-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -142,7 +143,8 @@ static void whole_models_in_f32(void)
                                                       [PHI] = EACH | TWO | PACKED,
                                                       [HYBRID] = ONE | EACH | TWO | PACKED,
                                                       [NEMOTRON] = ONE | EACH | TWO | PACKED,
-                                                      [GEMMA] = ONE | EACH | TWO | PACKED});
+                                                      [GEMMA] = ONE | EACH | TWO | PACKED,
+                                                      [LFM] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -166,7 +168,8 @@ static void whole_models_in_bf16(void)
                                                        [PHI] = ONE | EACH | PACKED,
                                                        [HYBRID] = EACH | PACKED,
                                                        [NEMOTRON] = ONE | EACH | PACKED,
-                                                       [GEMMA] = EACH | TWO | PACKED});
+                                                       [GEMMA] = EACH | TWO | PACKED,
+                                                       [LFM] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -178,7 +181,8 @@ static void whole_models_in_int8(void)
                                                        [PHI] = EACH | PACKED,
                                                        [HYBRID] = EACH,
                                                        [NEMOTRON] = EACH | PACKED,
-                                                       [GEMMA] = EACH | PACKED});
+                                                       [GEMMA] = EACH | PACKED,
+                                                       [LFM] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
@@ -190,7 +194,8 @@ static void whole_models_in_fp8(void)
                                                       [HUNYUAN] = EACH,
                                                       [HYBRID] = PACKED,
                                                       [NEMOTRON] = EACH | PACKED,
-                                                      [GEMMA] = EACH | PACKED});
+                                                      [GEMMA] = EACH | PACKED,
+                                                      [LFM] = EACH | PACKED});
 }
 
 static void fp8_computes_what_widened_weights_do(void)
