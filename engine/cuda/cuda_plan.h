@@ -48,8 +48,8 @@
     X(TOKENS)         /* ids of the cache */                         \
     X(KEYS)           /* of all layers that have some */             \
     X(VALUES)         /* likewise; of latents none */                \
-    X(HISTORY)        /* of all layers that have states */           \
-    X(STATES)         /* likewise */                                 \
+    X(HISTORY)        /* of all layers of gm_delta */                \
+    X(STATES)         /* likewise; of short convolutions none */     \
     X(EDITS)          /* a gm_cuda_edits */                          \
     X(COUNTER)        /* steps so far */                             \
     X(WIDENED)        /* a matrix of 8 bits as bf16 */               \

@@ -42,13 +42,13 @@ template <int N> __global__ static void __launch_bounds__(THREADS) scan_few_kern
 
 /* By the gate, then through the norm: into `to`, as products with W read it, or of few rows in
  * place. Of many rows also what the sequence keeps of the row.
- * Launch: (groups, rows), FINISH_THREADS. */
+ * Launch: (rows, groups), FINISH_THREADS. */
 template <typename W, bool MANY>
 __global__ static void __launch_bounds__(FINISH_THREADS) scan_finish_kernel(gm_cuda_delta p, W *to)
 {
     __shared__ float scratch[WARP];
-    const int width = p.n_heads / p.n_key_heads * p.value, first = (int)blockIdx.x * width;
-    const int r = (int)blockIdx.y;
+    const int width = p.n_heads / p.n_key_heads * p.value, first = (int)blockIdx.y * width;
+    const int r = (int)blockIdx.x;
     wait_for_previous();
     let_next_start();
     const float *gate = p.x + r * p.x_stride + p.at_z + first, *norm = p.norm + first;
@@ -63,8 +63,8 @@ __global__ static void __launch_bounds__(FINISH_THREADS) scan_finish_kernel(gm_c
     for (int i = (int)threadIdx.x; i < width; i += FINISH_THREADS)
         store(to + i, given[i] * factor * norm[i]);
     if (MANY)
-        keep_channels(p, r, (int)(blockIdx.x * FINISH_THREADS + threadIdx.x),
-                      (int)gridDim.x * FINISH_THREADS);
+        keep_channels(p, r, (int)(blockIdx.y * FINISH_THREADS + threadIdx.x),
+                      (int)gridDim.y * FINISH_THREADS);
 }
 
 /* ---- launching ---- */
@@ -82,7 +82,7 @@ extern "C" cudaError_t gm_cuda_scan_few(const gm_cuda_how *how, const gm_cuda_de
 template <typename W, bool MANY>
 static cudaError_t finish(const gm_cuda_how *how, const gm_cuda_delta *p, void *to)
 {
-    const dim3 grid((unsigned)p->n_key_heads, (unsigned)p->n_rows);
+    const dim3 grid((unsigned)p->n_rows, (unsigned)p->n_key_heads);
     return launch(how, scan_finish_kernel<W, MANY>, grid, FINISH_THREADS, 0, *p, (W *)to);
 }
 

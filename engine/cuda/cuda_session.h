@@ -138,8 +138,8 @@ void gm_cuda_latent_in(const gm_step *step, const gm_layer *w);
 void gm_cuda_latent_attend(const gm_step *step, const gm_layer *w);
 void gm_cuda_latent_out(const gm_step *step, const gm_layer *w);
 
-/* cuda_delta.c: Gated DeltaNet or Mamba2 between its product and O; of many rows in two parts,
- * before the states, and the states with all after them, rounded for O */
+/* cuda_delta.c: Gated DeltaNet, Mamba2 or a short convolution between its product and O; of many
+ * rows in two parts, before the states, and the states with all after them; rounded for O */
 void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 

@@ -204,6 +204,20 @@ static void clear(arena *a)
     for (int s = 0; s < SEQUENCES; s++) gm_free(a->wanted[s]);
 }
 
+static void launch_many(const arena *a, int n_runs)
+{
+    const gm_cuda_delta *p = &a->p;
+    if (p->key == 0) {
+        CHECK_INT(gm_cuda_convolve_many(&a->how, p), cudaSuccess);
+        CHECK_INT(gm_cuda_convolve_keep(&a->how, p), cudaSuccess);
+        return;
+    }
+    CHECK_INT(gm_cuda_delta_convolve_many(&a->how, p), cudaSuccess);
+    CHECK_INT(gm_cuda_delta_states_many(&a->how, p, a->run, n_runs), cudaSuccess);
+    CHECK_INT((p->skip ? gm_cuda_scan_finish_many : gm_cuda_delta_finish_many)(&a->how, p),
+              cudaSuccess);
+}
+
 /* Runs a step, of sequences in falling order; the rows' results are in *results. */
 static void compute(arena *a, const cut *s, const float **results)
 {
@@ -223,19 +237,15 @@ static void compute(arena *a, const cut *s, const float **results)
     p->n_rows = n;
     if (n == 0) return;
     *results = few ? a->heads : a->rounded;
-    if (p->key == 0) {
-        CHECK_INT((few ? gm_cuda_convolve_few : gm_cuda_convolve_many)(&a->how, p), cudaSuccess);
-        if (!few) CHECK_INT(gm_cuda_convolve_keep(&a->how, p), cudaSuccess);
-    } else if (few && p->skip) {
+    if (!few) {
+        launch_many(a, n_runs);
+    } else if (p->key == 0) {
+        CHECK_INT(gm_cuda_convolve_few(&a->how, p), cudaSuccess);
+    } else if (p->skip) {
         CHECK_INT(gm_cuda_scan_few(&a->how, p), cudaSuccess);
         CHECK_INT(gm_cuda_scan_finish_few(&a->how, p), cudaSuccess);
-    } else if (few) {
-        CHECK_INT(gm_cuda_delta_few(&a->how, p), cudaSuccess);
     } else {
-        CHECK_INT(gm_cuda_delta_convolve_many(&a->how, p), cudaSuccess);
-        CHECK_INT(gm_cuda_delta_states_many(&a->how, p, a->run, n_runs), cudaSuccess);
-        CHECK_INT((p->skip ? gm_cuda_scan_finish_many : gm_cuda_delta_finish_many)(&a->how, p),
-                  cudaSuccess);
+        CHECK_INT(gm_cuda_delta_few(&a->how, p), cudaSuccess);
     }
     CHECK_INT(cudaStreamSynchronize(a->how.stream), cudaSuccess);
 }
@@ -349,6 +359,27 @@ static void what_is_not_finite_stays_in_its_sequence(void)
     }
 }
 
+/* Rows lie along the side of a grid that is not limited to 65,535 blocks. What is captured never
+ * runs. */
+static void a_step_may_have_65536_rows(void)
+{
+    static const sizes of[] = {
+        {2, 1, 20, 24, 4, false}, {2, 1, 20, 34, 4, true}, {20, 1, 0, 1, 4, false}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        arena a = make_arena();
+        cudaGraph_t graph = NULL;
+        set_up(&a, &of[i], from_few);
+        a.p.n_rows = 65536;
+        CHECK_INT(cudaStreamBeginCapture(a.how.stream, cudaStreamCaptureModeThreadLocal),
+                  cudaSuccess);
+        launch_many(&a, 1);
+        CHECK_INT(cudaStreamEndCapture(a.how.stream, &graph), cudaSuccess);
+        CHECK_INT(cudaGraphDestroy(graph), cudaSuccess);
+        clear(&a);
+        CHECK_INT(cudaStreamDestroy(a.how.stream), cudaSuccess);
+    }
+}
+
 #ifndef GM_REAL_GPU
 /* Blocks in another order give the same bytes. */
 static void check_orders(sizes z)
@@ -383,7 +414,8 @@ static void order_does_not_matter(void)
 }
 
 TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence),
-      TEST(order_does_not_matter))
+      TEST(a_step_may_have_65536_rows), TEST(order_does_not_matter))
 #else
-TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence))
+TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence),
+      TEST(a_step_may_have_65536_rows))
 #endif
