@@ -6,6 +6,7 @@ Skips (77) without h5py."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def main():
         print(done.stdout)
         assert done.returncode == 0, done.stderr
         assert int(done.stdout.splitlines()[-1].split()[0]) >= 3, done.stdout
+    named = {int(layer) for layer in re.findall(r"\b(\d+):\d+\b", done.stdout)}  # by the trace's reader
+    assert named and named <= set(range(1, 6)), f"layers {named}, where the model's are 1 to 5"
 
 
 if __name__ == "__main__":
