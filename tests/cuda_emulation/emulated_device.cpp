@@ -24,30 +24,28 @@ namespace
 enum { WARP = 32, STACK_BYTES = 96 * 1024 };
 enum State { RUNS, WAITS_FOR_WARP, WAITS_FOR_BLOCK, LEFT };
 
-struct Fiber {
-    void *sp;
-    char *stack;
-    State state;
-    dim3 index;
-    void *fake_stack; /* AddressSanitizer's */
-};
-
 struct Warp {
     unsigned arrived, generation;
     uint64_t given[2][WARP];
     unsigned vote[2];
 };
 
+struct Fiber {
+    void *sp;
+    const void *stack;
+    size_t stack_bytes;
+    void *fake_stack; /* AddressSanitizer's */
+    State state;
+    unsigned lane;
+    Warp *warp;
+    dim3 index;
+};
+
 std::vector<Fiber> &fibers = *new std::vector<Fiber>; /* their stacks live as long as the program */
 std::vector<Warp> warps;
-size_t n_threads, running, n_at_barrier;
+Fiber scheduler, *running = &scheduler, *left; /* `left` for the one that runs */
+size_t n_threads, n_at_barrier;
 bool any_at_barrier, any_before; /* of what threads brought to this barrier, and to the last one */
-void *scheduler_sp;
-#if defined(__SANITIZE_ADDRESS__)
-void *scheduler_fake_stack;
-const void *scheduler_bottom;
-size_t scheduler_size;
-#endif
 const std::function<void()> *kernel;
 char *shared_block; /* of exactly the size asked for, so that an overrun is seen */
 
@@ -90,53 +88,62 @@ emulated_switch:
 #error "the emulation switches stacks on x86-64 only"
 #endif
 
-static void to_fiber(Fiber &f)
+/* What a stack does first once it runs (again). */
+static void arrive(void *fake_stack)
 {
-    running = (size_t)(&f - fibers.data());
-    threadIdx = f.index;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(&scheduler_fake_stack, f.stack, STACK_BYTES);
-#endif
-    emulated_switch(&scheduler_sp, f.sp);
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(fake_stack, &left->stack, &left->stack_bytes);
+#else
+    (void)fake_stack;
 #endif
 }
 
-static void to_scheduler(State state)
+static void go_on_with(Fiber &next)
 {
-    Fiber &f = fibers[running];
-    f.state = state;
+    Fiber &self = *running;
+    left = &self;
+    running = &next;
+    threadIdx = next.index;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(state == LEFT ? nullptr : &f.fake_stack, scheduler_bottom,
-                                   scheduler_size);
+    __sanitizer_start_switch_fiber(self.state == LEFT ? nullptr : &self.fake_stack, next.stack,
+                                   next.stack_bytes);
 #endif
-    emulated_switch(&f.sp, scheduler_sp);
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(f.fake_stack, &scheduler_bottom, &scheduler_size);
-#endif
+    emulated_switch(&self.sp, next.sp);
+    arrive(self.fake_stack);
+}
+
+/* Let the next lane of the warp that can run do so; the scheduler, when there is none. */
+static void leave(State state)
+{
+    Fiber &self = *running, *first = &self - self.lane, *next = &scheduler;
+    self.state = state;
+    for (unsigned k = 1; k < WARP && next == &scheduler; k++) {
+        Fiber *other = first + (self.lane + k) % WARP;
+        if (other->state == RUNS) next = other;
+    }
+    go_on_with(*next);
 }
 
 static void fiber_main()
 {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_size);
-#endif
+    arrive(nullptr);
     (*kernel)();
-    to_scheduler(LEFT);
+    leave(LEFT);
     abort(); /* nobody returns here */
 }
 
 static void prepare(Fiber &f, unsigned i)
 {
-    if (f.stack == nullptr) f.stack = (char *)aligned_alloc(64, STACK_BYTES);
-    void **top = (void **)(void *)(f.stack + STACK_BYTES);
+    if (f.stack == nullptr) f.stack = aligned_alloc(64, STACK_BYTES), f.stack_bytes = STACK_BYTES;
+    void **top = (void **)((uintptr_t)f.stack + STACK_BYTES);
     *--top = nullptr; /* where a return address would be: aligned as after a call */
     *--top = (void *)fiber_main;
     for (int r = 0; r < 6; r++) *--top = nullptr;
     f.sp = top;
-    f.state = RUNS;
     f.fake_stack = nullptr;
+    f.state = RUNS;
+    f.lane = i % WARP;
+    f.warp = &warps[i / WARP];
     f.index = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y));
 }
 
@@ -144,45 +151,46 @@ static void prepare(Fiber &f, unsigned i)
 
 unsigned emulated_lane()
 {
-    return (unsigned)(running % WARP);
+    return running->lane;
 }
 
 /* Meet the warp; gives the generation in which what was given can be read. */
 static unsigned meet_warp(unsigned mask, uint64_t given, bool vote)
 {
-    Warp &w = warps[running / WARP];
-    const unsigned lane = emulated_lane(), generation = w.generation;
+    Fiber &self = *running;
+    Warp &w = *self.warp;
+    const unsigned lane = self.lane, generation = w.generation;
     if (mask != 0xffffffffu) stop("a warp function without all lanes");
     w.given[generation & 1][lane] = given;
     if (w.arrived == 0) w.vote[generation & 1] = 0;
     if (vote) w.vote[generation & 1] |= 1u << lane;
     if (++w.arrived < WARP) {
-        to_scheduler(WAITS_FOR_WARP);
+        leave(WAITS_FOR_WARP);
         return generation & 1;
     }
     w.arrived = 0;
     w.generation++;
-    for (size_t i = running / WARP * WARP, end = i + WARP; i < end; i++)
-        if (fibers[i].state == WAITS_FOR_WARP) fibers[i].state = RUNS;
+    for (Fiber *f = &self - lane, *end = f + WARP; f < end; f++)
+        if (f->state == WAITS_FOR_WARP) f->state = RUNS;
     return generation & 1;
 }
 
 uint64_t emulated_exchange(unsigned mask, uint64_t mine, unsigned from)
 {
     unsigned at = meet_warp(mask, mine, false);
-    return warps[running / WARP].given[at][from];
+    return running->warp->given[at][from];
 }
 
 unsigned emulated_ballot(unsigned mask, bool mine)
 {
     unsigned at = meet_warp(mask, 0, mine);
-    return warps[running / WARP].vote[at];
+    return running->warp->vote[at];
 }
 
 void __syncthreads()
 {
     n_at_barrier++;
-    to_scheduler(WAITS_FOR_BLOCK);
+    leave(WAITS_FOR_BLOCK);
 }
 
 int __syncthreads_or(int mine)
@@ -202,16 +210,12 @@ void *emulated_dynamic_shared()
 /* Run the lanes of a warp for as long as one can go on; false: none could. */
 static bool run_warp(size_t first)
 {
-    bool ran = false, again = true;
-    while (again) {
-        again = false;
-        for (size_t i = first; i < first + WARP; i++) {
-            if (fibers[i].state != RUNS) continue;
-            to_fiber(fibers[i]);
-            ran = again = true;
-        }
+    for (size_t i = first; i < first + WARP; i++) {
+        if (fibers[i].state != RUNS) continue;
+        go_on_with(fibers[i]); /* and from lane to lane */
+        return true;
     }
-    return ran;
+    return false;
 }
 
 static void run_block()
