@@ -100,6 +100,8 @@ export class MapView {
         if (!this.width || !this.height) return;
         this.ratio = window.devicePixelRatio || 1;
         this.renderer.resize(Math.round(this.width * this.ratio), Math.round(this.height * this.ratio));
+        for (const layer of ["labels", "ring"]) // paper is another size: labels keep to the points, which page.css fits in
+            document.getElementById(layer).setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
         this.side = MARGIN * Math.min(this.width / this.extent[0], this.height / this.extent[1]);
         this.draw();
     }

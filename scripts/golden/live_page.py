@@ -155,6 +155,16 @@ def check_widths(reader):
     reader.page.set_viewport_size({"width": 1400, "height": 1000})
 
 
+def check_paper(reader):
+    """On paper, which is laid out without drawing again, points and what lies over them are fitted in alike."""
+    drawn, now, fit = reader.page.evaluate("""() => {
+        const map = document.getElementById("map"), points = document.getElementById("points");
+        return [["labels", "ring"].map(id => document.getElementById(id).getAttribute("viewBox")),
+                `0 0 ${map.clientWidth} ${map.clientHeight}`, getComputedStyle(points).objectFit];
+    }""")
+    assert drawn == [now, now] and fit == "contain", (drawn, now, fit)
+
+
 def check_table(reader):
     page = reader.page
     sizes = "[...document.querySelectorAll('#clusters tbody tr')].map(r => Number(r.cells[1].textContent))"
@@ -242,7 +252,7 @@ def check_hostile(browser, path):
         reader = Reader(browser, path, mark)
         assert reader.page.evaluate("document.documentElement.dataset.renderer") == renderer
         assert reader.colours("#points") > 3, "nothing is drawn"
-        for check in (check_hover, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
+        for check in (check_hover, check_paper, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
             check(reader)
         check_nothing_ran(reader, path)
         assert len(reader.page.pdf()) > 10_000
