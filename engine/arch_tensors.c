@@ -236,7 +236,7 @@ static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_sli
     slice->stack_rows = both ? 2 * slice->rows : slice->rows;
     slice->every = both && arch->alternate ? 2 : 1;
     if (both && role > sibling) slice->first = arch->alternate ? 1 : slice->rows;
-    if (slice->cols > 1) slice->stored = arch->stored;
+    if (role <= GM_ROLE_EXPERT_DOWN) slice->stored = arch->stored; /* biases are as they are */
     if (slice->stored == GM_STORED_MXFP4)
         snprintf(slice->name + strlen(slice->name), GM_NAME_BYTES - strlen(slice->name), "_blocks");
 }

@@ -60,6 +60,13 @@ static void reads_gpt_oss(void)
     CHECK(a.window[0] == 0 && a.window[1] == 41);
     gm_arch_clear(&a);
 
+    copy_model("narrow", PLAIN, "intermediate_size", "1"); /* inputs first, however few */
+    CHECK_OK(gm_arch_read(&a, "narrow", &err), err);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 1, 2, &slice));
+    CHECK_INT(gm_slice_shape(&slice, dim), 3);
+    CHECK(dim[0] == 6 && dim[1] == 1 && dim[2] == 20);
+    gm_arch_clear(&a);
+
     copy_model("every-other", PLAIN, "layer_types", NULL);
     CHECK_OK(gm_arch_read(&a, "every-other", &err), err);
     CHECK(a.window[0] == 41 && a.window[1] == 0 && a.window[2] == 41);

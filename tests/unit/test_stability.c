@@ -128,6 +128,17 @@ static void few_points_have_no_halves(void)
     gm_stability_clear(&got);
 }
 
+/* A sample may have fewer points than neighbours are asked for. */
+static void a_sample_may_be_smaller_than_a_neighbourhood(void)
+{
+    static made m;
+    make(&m);
+    m.in.most = 12;
+    gm_stability got = find(&m);
+    CHECK_INT(got.seed[0].n_points, 12);
+    gm_stability_clear(&got);
+}
+
 static gm_status find_some(void *state, gm_error *err)
 {
     made *m = state;
@@ -169,4 +180,5 @@ static void strangers_are_noise(void)
 
 TESTS(TEST(strangers_are_noise), TEST(options_shrink_in_proportion),
       TEST(what_is_there_comes_out_again), TEST(samples_are_smaller),
-      TEST(few_points_have_no_halves), TEST(survives_every_allocation_failure))
+      TEST(few_points_have_no_halves), TEST(a_sample_may_be_smaller_than_a_neighbourhood),
+      TEST(survives_every_allocation_failure))

@@ -264,6 +264,42 @@ static void same_content_is_kept_other_is_refused(void)
     CHECK(access("kept.h5.part", F_OK) != 0);
 }
 
+/* More rows of logits than are read at a time, from the first token on. */
+static void all_rows_of_logits_are_checked(void)
+{
+    enum { T = 600, E = 8 };
+    static uint32_t number[T];
+    static uint8_t phase[T];
+    static uint16_t expert[T * SAMPLE_L * SAMPLE_K];
+    static float value[T * SAMPLE_L * E]; /* all zero */
+    static uint64_t logit_row[T];
+    sample_fill(&s[0], GM_RECORD_LOGITS, E, 0);
+    memset(s[0].counts, 0, sizeof s[0].counts);
+    for (size_t i = 0; i < sizeof expert / sizeof *expert; i++) {
+        const size_t l = i / SAMPLE_K % SAMPLE_L, e = (i / SAMPLE_K + i % SAMPLE_K) % E;
+        expert[i] = (uint16_t)e;
+        s[0].counts[l * E + e]++;
+    }
+    for (uint32_t t = 0; t < T; t++) logit_row[t] = number[t] = t;
+    s[0].document[0].n_rows = s[0].document[0].n_tokens = T;
+    s[0].info.has_nll = false;
+    s[0].block.n_documents = 1;
+    s[0].block.n_rows = s[0].block.n_logit_rows = T;
+    s[0].block.token_id = s[0].block.pos = number;
+    s[0].block.phase = phase;
+    s[0].block.expert = expert;
+    s[0].block.gate = s[0].block.mass = s[0].block.margin = s[0].block.logits = value;
+    s[0].block.nll = NULL;
+    s[0].block.logit_row = logit_row;
+    gm_trace *trace = sample_open(&s[0], "many.h5");
+    check_verify(trace, NULL);
+    gm_trace_close(trace);
+    logit_row[T - 1] = T - 2;
+    trace = sample_open(&s[0], "many.h5");
+    check_breach(trace, "tokens", "row 599 of logits belongs to token 598, expected 599 to 599");
+    gm_trace_close(trace);
+}
+
 /* Each self-check is seen failing, and tells of the first place that breaks it. */
 static void verify_finds_breaches(void)
 {
@@ -440,6 +476,6 @@ static void names_that_are_no_utf8_can_be_read_back(void)
 TESTS(TEST(choices_may_lack_gates), TEST(names_that_are_no_utf8_can_be_read_back),
       TEST(comes_back_as_written), TEST(shards_are_one_trace),
       TEST(what_is_not_a_file_is_not_replaced), TEST(same_content_is_kept_other_is_refused),
-      TEST(verify_finds_breaches), TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed),
-      TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
-      TEST(survives_every_allocation_failure))
+      TEST(verify_finds_breaches), TEST(all_rows_of_logits_are_checked),
+      TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed), TEST(a_text_is_utf8),
+      TEST(flipped_bytes_are_survived), TEST(survives_every_allocation_failure))
