@@ -3,6 +3,7 @@
 
 #include "cluster/dots.h"
 
+#include <assert.h>
 #include <math.h>
 
 /* Up to so many values one thread is faster than waking others. */
@@ -112,6 +113,7 @@ typedef struct row_source {
 
 static const float *row_of(const row_source *from, size_t i)
 {
+    assert(from->rows != NULL || from->row != NULL);
     return from->rows ? from->rows + i * from->d : from->row[i];
 }
 
