@@ -102,6 +102,54 @@ out:
     return status;
 }
 
+/* What stands around the text's part of GLM-4.5V and GLM-4.6V, and in it. */
+static const char *const glm_vision_keys[] = {
+    CORRECTED_KEYS,
+    "use_qk_norm",
+    "attention_bias",
+    "partial_rotary_factor",
+    "text_config",
+    "vision_config",
+    "image_token_id",
+    "image_start_token_id",
+    "image_end_token_id",
+    "video_token_id",
+    "video_start_token_id",
+    "video_end_token_id",
+    NULL,
+};
+
+/* Source: arXiv:2507.01006; transformers, models/glm4v_moe: GLM-4.5 without norms of q and k, and
+ * with biases where the config does not say. */
+static gm_status read_glm_vision(const gm_json *config, const char *where, gm_arch *arch,
+                                 gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_expect_bool(config, "use_qk_norm", false, where, err));
+    GM_TRY(read_glm(config, where, arch, err));
+    GM_TRY(gm_json_get_bool_or(config, "attention_bias", true, &arch->attention_bias, where, err));
+out:
+    return status;
+}
+
+/* ---- Solar Open: Solar-Open-100B ---- */
+
+static const char *const solar_keys[] = {CORRECTED_KEYS, "use_qk_norm", "attention_bias", NULL};
+
+/* Source: Solar Open's technical report (Upstage, 2026); transformers, models/solar_open: GLM-4.5's
+ * experts in every layer, and Llama's attention. The width of dense layers is said and idle. */
+static gm_status read_solar(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_expect_bool(config, "use_qk_norm", false, where, err));
+    GM_TRY(read_glm(config, where, arch, err));
+    if (arch->n_moe < arch->n_layers)
+        GM_FAIL(GM_EFORMAT, "'%s': %d of %d layers are dense, but only MoE layers are supported",
+                where, arch->n_layers - arch->n_moe, arch->n_layers);
+out:
+    return status;
+}
+
 /* ---- dots.llm1 ---- */
 
 static const char *const dots_keys[] = {
@@ -308,6 +356,32 @@ static const gm_family families[] = {
      .read = read_glm,
      .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, QKV_BIAS_TENSORS, DENSE_TENSORS,
                 GATED_EXPERT_TENSORS, SHARED_EXPERT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "Glm4vMoeForConditionalGeneration",
+     .model_type = "glm4v_moe",
+     .name = "glm4v-moe",
+     .dense_first = 1,
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e4,
+     .rotary_part = 0.5,
+     .grid = true,
+     .nested = true,
+     .inner = "model.language_model.",
+     .other_prefix = {"model.visual."},
+     .keys = glm_vision_keys,
+     .read = read_glm_vision,
+     .tensor = {LLAMA_TENSORS, QKV_BIAS_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS,
+                SHARED_EXPERT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "SolarOpenForCausalLM",
+     .model_type = "solar_open",
+     .name = "solar-open",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e6,
+     .yarn = true,
+     .no_dense = true,
+     .keys = solar_keys,
+     .read = read_solar,
+     .tensor = {LLAMA_TENSORS, QKV_BIAS_TENSORS, GATED_EXPERT_TENSORS, SHARED_EXPERT_TENSORS,
+                CORRECTION_TENSOR}},
     {.architecture = "Dots1ForCausalLM",
      .model_type = "dots1",
      .name = "dots1",

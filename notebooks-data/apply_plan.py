@@ -30,7 +30,7 @@ def steer(model, path):
         gate, expert = choose(router, logits, correction_of(router, given))
         gate = gate / gate.sum(-1, keepdim=True).clamp(min=getattr(router, "norm_min", 0)) \
             if getattr(router, "norm_topk_prob", not hasattr(router, "topk_method")) else gate  # DeepSeek V2 never does
-        gate = gate * (getattr(router, "routed_scaling_factor", 1) if scale is None else scale[expert])
+        gate = gate * (getattr(router, "routed_scaling_factor", getattr(router, "route_scale", 1)) if scale is None else scale[expert])
         return logits, gate.to(logits.dtype), expert
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)

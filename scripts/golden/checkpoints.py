@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe
+from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -169,10 +169,10 @@ MODELS = {
     "qwen3-tiny": (qwen3_config(), 1, 1),
     "mixtral-tiny": (mixtral_config(), 1, 1),
     "qwen2-tiny": (qwen2_config(), 1, 4),
-    "granite-tiny": (granite_config(), 2, 1),
+    "granite-tiny": (granite_config(), 1, 1),
     "glm-tiny": (corrected.glm_config(), 1, 1),
     "dots-tiny": (corrected.dots_config(), 1, 1),
-    "ernie-tiny": (corrected.ernie_config(), 1, 4),
+    "ernie-tiny": (corrected.ernie_config(), 1, 3),
     "minimax-tiny": (corrected.minimax_config(), 1, 1),
     "deepseek-v2-tiny": (latent.v2_config(), 1, 1),
     "deepseek-v3-tiny": (latent.v3_config(), 1, 2),
@@ -187,6 +187,8 @@ MODELS = {
     "gemma4-tiny": (global_heads.config(), 1, 2),
     "nemotron-tiny": (mamba.nemotron_config(), 1, 2),
     "lfm-tiny": (conv.config(), 1, 2),
+    "afmoe-tiny": (windows.afmoe_config(), 1, 2),
+    "exaone-tiny": (windows.exaone_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -194,7 +196,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, delta, global_heads, latent, mamba, norms, phimoe)
+    modules = (conv, corrected, delta, global_heads, latent, mamba, norms, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -270,7 +272,8 @@ def tensor_shapes(config):
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
     if config["model_type"] not in delta.FAMILIES:
-        shapes |= (phimoe if config["model_type"] in phimoe.FAMILIES else corrected).further_tensors(config)
+        further = next((module for module in (phimoe, windows) if config["model_type"] in module.FAMILIES), corrected)
+        shapes |= further.further_tensors(config)
     if config["model_type"] in STACKED:
         shapes = stacked(shapes, s.experts, *STACKED[config["model_type"]])
     named = {name_of(config["model_type"], name): shape for name, shape in shapes.items()}

@@ -107,7 +107,7 @@ def glm_config(**changes):
 def dots_config(**changes):
     """config.json in the form of rednote-hilab/dots.llm1.inst, which calls the scores by the name of the method."""
     return common(
-        architectures=["Dots1ForCausalLM"], model_type="dots1", attention_bias=False, first_k_dense_replace=1, hidden_size=24,
+        architectures=["Dots1ForCausalLM"], model_type="dots1", attention_bias=False, first_k_dense_replace=1, hidden_size=16,
         max_window_layers=2, num_hidden_layers=2, moe_intermediate_size=8, moe_layer_freq=1, n_group=1, n_routed_experts=8, n_shared_experts=2,
         norm_topk_prob=True, num_experts_per_tok=3, num_key_value_heads=4, rope_scaling=None, routed_scaling_factor=2.5,
         scoring_func="noaux_tc", sliding_window=16, topk_group=1, topk_method="noaux_tc",
@@ -117,7 +117,7 @@ def dots_config(**changes):
 def ernie_config(**changes):
     """config.json in the form of baidu/ERNIE-4.5-21B-A3B-PT, with a dense layer after the others and a sum that counts more."""
     return common(
-        architectures=["Ernie4_5_MoeForCausalLM"], model_type="ernie4_5_moe", hidden_size=24, moe_capacity=[8, 8, 8], moe_gate="topk",
+        architectures=["Ernie4_5_MoeForCausalLM"], model_type="ernie4_5_moe", hidden_size=16, moe_capacity=[8, 8, 8], moe_gate="topk",
         moe_intermediate_size=8, moe_k=3, moe_layer_end_index=1, moe_layer_interval=1, moe_layer_start_index=0, moe_norm_min=0.7,
         moe_num_experts=10, moe_num_shared_experts=2, moe_use_aux_free=True, num_nextn_predict_layers=1, tie_word_embeddings=True,
         use_bias=False,

@@ -35,6 +35,8 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     "hunyuan_v1_moe": {
         ".query_layernorm.": ".q_norm.", ".key_layernorm.": ".k_norm.", ".gate.wg.": ".gate.", ".shared_mlp.": ".shared_experts.",
     },
+    "afmoe": {".mlp.expert_bias": ".mlp.gate.e_score_correction_bias", ".mlp.router.gate.": ".mlp.gate."},  # the first before the second
+    "exaone_moe": {".mlp.e_score": ".mlp.gate.e_score"},
     "qwen2_moe": {".shared_expert.": ".shared_experts."},
     "qwen3_next": {".shared_expert.": ".shared_experts."},
     "qwen3_5_moe": {"model.language_model.": "model.", ".shared_expert.": ".shared_experts."},

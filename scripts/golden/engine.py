@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
+from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -99,6 +99,8 @@ def reference(config, weights, dtype=torch.float32):
         return norms.NormsReference(config, weights, dtype)
     if config["model_type"] in phimoe.FAMILIES:
         return phimoe.PhiMoEReference(config, weights, dtype)
+    if config["model_type"] in windows.FAMILIES:
+        return windows.WindowsReference(config, weights, dtype)
     return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
 
 
@@ -198,7 +200,7 @@ def transformers_forward(folder, sequences):
             for layer in model.model.layers]  # Granite's, the others', Nemotron-H's, LFM2's
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
     routers = [layer.router.proj if hasattr(layer, "router") else router for layer, router in zip(model.model.layers, routers)]  # Gemma 4's
-    routers = [getattr(module, "wg", module) for module in routers]  # Hunyuan's
+    routers = [getattr(module, "wg", getattr(module, "gate", module)) for module in routers]  # Hunyuan's, AFMoE's
     for ids in sequences:
         router = []
         hooks = [module.register_forward_hook(

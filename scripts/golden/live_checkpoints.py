@@ -27,8 +27,9 @@ from golden.live_tokenizer import program  # noqa: E402
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
           "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1, "lfm2-8b-a1b": 4}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
-# experts (FlexOlmo 3, Hunyuan 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
+# experts (FlexOlmo 3, Hunyuan and K-EXAONE 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
 KINDS = {"layer_types": ["linear_attention", "full_attention"], "rope_theta": 10000000}  # the other sizes are transformers' own
+SMALL_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "image_size": 16, "patch_size": 4}
 FEWER = {
     "GLM-4.5-Air": {
         "model_type": "glm4_moe", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8,
@@ -45,6 +46,23 @@ FEWER = {
         "num_global_key_value_heads": 2, "attention_k_eq_v": True, "layer_types": ["sliding_attention", "full_attention"],
         "enable_moe_block": True, "num_experts": 16, "top_k_experts": 8, "moe_intermediate_size": 704, "hidden_size_per_layer_input": 0,
         "final_logit_softcapping": 30.0, "sliding_window": 21},
+    "Trinity-Mini, with a window of 21": {
+        "model_type": "afmoe", "hidden_size": 2048, "intermediate_size": 6144, "num_attention_heads": 32, "num_key_value_heads": 4,
+        "head_dim": 128, "layer_types": ["sliding_attention", "full_attention"], "moe_intermediate_size": 1024, "mup_enabled": True,
+        "num_experts": 16, "num_experts_per_tok": 8, "num_shared_experts": 1, "route_scale": 2.826, "sliding_window": 21},
+    "K-EXAONE-236B-A23B, with a window of 21": {
+        "model_type": "exaone_moe", "hidden_size": 6144, "intermediate_size": 18432, "num_attention_heads": 64, "num_key_value_heads": 8,
+        "head_dim": 128, "layer_types": ["sliding_attention", "full_attention"], "moe_intermediate_size": 2048, "num_experts": 8,
+        "num_experts_per_tok": 4, "sliding_window": 21},
+    "Solar-Open-100B": {
+        "model_type": "solar_open", "n_routed_experts": 16,
+        "rope_parameters": {"factor": 2.0, "original_max_position_embeddings": 65536, "rope_theta": 1000000.0, "rope_type": "yarn"}},
+    "GLM-4.5V": {
+        "model_type": "glm4v_moe", "vision_config": SMALL_VISION,
+        "text_config": {
+            "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8, "head_dim": 128,
+            "n_routed_experts": 16, "num_experts_per_tok": 8, "moe_intermediate_size": 1408,
+            "rope_parameters": {"mrope_section": [8, 12, 12], "partial_rotary_factor": 0.5, "rope_theta": 10000.0, "rope_type": "default"}}},
     "dots.llm1": {
         "model_type": "dots1", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 32, "num_key_value_heads": 32,
         "n_routed_experts": 16, "num_experts_per_tok": 6, "n_shared_experts": 2, "first_k_dense_replace": 1, "norm_topk_prob": True,
@@ -88,8 +106,8 @@ def check(what, binary, folder, model=None):
     """Whether the bound holds; without a model the folder's is loaded when ours has gone."""
     import torch
 
-    vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
-    rows = np.random.default_rng(7).integers(0, vocab, (DOCUMENTS, TOKENS)).tolist()
+    config = json.loads((folder / "config.json").read_text())
+    rows = np.random.default_rng(7).integers(0, config.get("text_config", config)["vocab_size"], (DOCUMENTS, TOKENS)).tolist()
     ours, margin = engine_logits(binary, folder, rows, None, folder)
     theirs, kept = their_logits(torch, model or common.transformers_model(folder), rows), sure(margin)
     worst, deviation = float(np.abs(theirs - ours)[kept].max()), float(theirs.std())
@@ -101,14 +119,16 @@ def check(what, binary, folder, model=None):
 def fewer_experts(fields):
     """A model of transformers of these widths, whose corrections and biases are not 0, and whose routers are not flat."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     torch.manual_seed(1)
-    layers = {} if "layers_block_type" in fields else {"num_hidden_layers": 2}
-    config = AutoConfig.for_model(**fields, **layers, vocab_size=8192, max_position_embeddings=4096)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+    inside = "text_config" in fields  # of a model that sees images
+    sizes = {"vocab_size": 8192, "max_position_embeddings": 4096} | ({} if "layers_block_type" in fields else {"num_hidden_layers": 2})
+    config = AutoConfig.for_model(**fields | ({"text_config": fields["text_config"] | sizes} if inside else sizes))
+    auto = AutoModelForImageTextToText if inside else AutoModelForCausalLM
+    model = auto.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
     for name, correction in (*model.named_buffers(), *model.named_parameters()):
-        if name.endswith("correction_bias") or (name.endswith(".bias") and fields["model_type"] == "phimoe"):
+        if name.endswith(("correction_bias", "expert_bias", "router.gate.weight")) or (name.endswith(".bias") and fields["model_type"] == "phimoe"):
             correction.detach().normal_(std=0.02)
         if name.endswith("router.proj.weight"):  # Gemma 4's, of what has been divided by the width's root
             correction.detach().normal_()

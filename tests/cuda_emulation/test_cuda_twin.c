@@ -29,6 +29,8 @@ enum {
     NEMOTRON,
     GEMMA,
     LFM,
+    AFMOE,
+    EXAONE,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -38,7 +40,8 @@ static const char *const models[N_MODELS] = {
     [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
     [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
-    [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [LFM] = "lfm-tiny"};
+    [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
+    [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -144,7 +147,9 @@ static void whole_models_in_f32(void)
                                                       [HYBRID] = ONE | EACH | TWO | PACKED,
                                                       [NEMOTRON] = ONE | EACH | TWO | PACKED,
                                                       [GEMMA] = ONE | EACH | TWO | PACKED,
-                                                      [LFM] = ONE | EACH | TWO | PACKED});
+                                                      [LFM] = ONE | EACH | TWO | PACKED,
+                                                      [AFMOE] = ONE | EACH | TWO | PACKED,
+                                                      [EXAONE] = EACH});
 }
 
 static void whole_models_in_bf16(void)
@@ -169,7 +174,9 @@ static void whole_models_in_bf16(void)
                                                        [HYBRID] = EACH | PACKED,
                                                        [NEMOTRON] = ONE | EACH | PACKED,
                                                        [GEMMA] = EACH | TWO | PACKED,
-                                                       [LFM] = EACH | TWO | PACKED});
+                                                       [LFM] = EACH | TWO | PACKED,
+                                                       [AFMOE] = EACH | PACKED,
+                                                       [EXAONE] = PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -179,6 +186,7 @@ static void whole_models_in_int8(void)
                                                        [FLEX] = PACKED,
                                                        [HUNYUAN] = EACH,
                                                        [PHI] = EACH | PACKED,
+                                                       [AFMOE] = EACH,
                                                        [HYBRID] = EACH,
                                                        [NEMOTRON] = EACH | PACKED,
                                                        [GEMMA] = EACH | PACKED,

@@ -17,8 +17,9 @@ static const char *const models[] = {
     "gptoss-tiny",     "gptoss-plain",  "deepseek-v2-tiny", "deepseek-v3-tiny",
     "deepseek-v3-fp8", "phimoe-tiny",   "qwen3-next-tiny",  "qwen3.5-tiny",
     "glm-lite-tiny",   "flexolmo-tiny", "hunyuan-tiny",     "granite-hybrid-tiny",
-    "nemotron-tiny",   "gemma4-tiny",   "lfm-tiny"};
-enum { N_MODELS = 27, N_DOCS = 3, STEERED = 1 };
+    "nemotron-tiny",   "gemma4-tiny",   "lfm-tiny",         "afmoe-tiny",
+    "exaone-tiny"};
+enum { N_MODELS = 29, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {

@@ -89,6 +89,89 @@ static void reads_glm(void)
     gm_arch_clear(&a);
 }
 
+/* zai-org/GLM-4.5V: the sizes of GLM-4.5-Air in a part of their own. */
+static const char glm_vision[] =
+    "{\"architectures\":[\"Glm4vMoeForConditionalGeneration\"],\"image_token_id\":151363,"
+    "\"image_start_token_id\":151339,\"image_end_token_id\":151340,"
+    "\"model_type\":\"glm4v_moe\",\"text_config\":{\"attention_bias\":true,"
+    "\"attention_dropout\":0.0,\"eos_token_id\":[151329,151336,151338],"
+    "\"first_k_dense_replace\":1,\"head_dim\":128,\"hidden_act\":\"silu\","
+    "\"hidden_size\":4096,\"intermediate_size\":10944,\"max_position_embeddings\":65536,"
+    "\"model_type\":\"glm4v_moe_text\",\"moe_intermediate_size\":1408,\"n_group\":1,"
+    "\"n_routed_experts\":128,\"n_shared_experts\":1,\"norm_topk_prob\":true,"
+    "\"num_attention_heads\":96,\"num_experts_per_tok\":8,\"num_hidden_layers\":46,"
+    "\"num_key_value_heads\":8,\"partial_rotary_factor\":0.5,\"rms_norm_eps\":1e-05,"
+    "\"rope_scaling\":{\"mrope_section\":[8,12,12],\"type\":\"default\"},"
+    "\"rope_theta\":10000.0,\"routed_scaling_factor\":1.0,\"topk_group\":1,"
+    "\"use_qk_norm\":false,\"vocab_size\":151552},\"tie_word_embeddings\":false,"
+    "\"video_token_id\":151364,\"video_start_token_id\":151341,"
+    "\"video_end_token_id\":151342,\"vision_config\":{\"hidden_size\":1536}}";
+
+/* Numbers of parameters of this and the next one: transformers', of models of these sizes. */
+static void reads_the_text_of_glm_vision(void)
+{
+    gm_slice slice;
+    gm_arch a = read_config_text(glm_vision);
+    check_parameters(&a, 106852251264.0, 13424129664.0, 0.0);
+    CHECK(a.inside && a.n_moe == 45 && a.rope.dim == 64 && a.attention_bias &&
+          a.qk_norm == GM_QK_NORM_NONE && a.router.has_correction && a.n_eos == 3);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_ROUTER, 3, 0, &slice));
+    CHECK_TEXT(slice.name, "model.language_model.layers.3.mlp.gate.weight");
+    CHECK_TEXT(a.family->other_prefix[0], "model.visual.");
+    gm_arch_clear(&a);
+}
+
+/* upstage/Solar-Open-100B */
+static const char solar[] =
+    "{\"architectures\":[\"SolarOpenForCausalLM\"],\"attention_bias\":false,"
+    "\"attention_dropout\":0.0,\"bos_token_id\":1,\"eos_token_id\":2,"
+    "\"first_k_dense_replace\":0,\"head_dim\":128,\"hidden_act\":\"silu\","
+    "\"hidden_size\":4096,\"initializer_range\":0.02,\"intermediate_size\":10240,"
+    "\"max_position_embeddings\":131072,\"model_type\":\"solar_open\","
+    "\"moe_intermediate_size\":1280,\"n_group\":1,\"n_routed_experts\":128,"
+    "\"n_shared_experts\":1,\"norm_topk_prob\":true,\"num_attention_heads\":64,"
+    "\"num_experts_per_tok\":8,\"num_hidden_layers\":48,\"num_key_value_heads\":8,"
+    "\"pad_token_id\":2,\"partial_rotary_factor\":1.0,\"rms_norm_eps\":1e-05,"
+    "\"rope_scaling\":{\"factor\":2.0,\"original_max_position_embeddings\":65536,"
+    "\"rope_type\":\"yarn\"},\"rope_theta\":1000000,\"routed_scaling_factor\":1.0,"
+    "\"tie_word_embeddings\":false,\"topk_group\":1,\"use_cache\":true,"
+    "\"use_qk_norm\":false,\"vocab_size\":196608}";
+
+static void reads_solar(void)
+{
+    gm_arch a = read_config_text(solar);
+    check_parameters(&a, 102651799552.0, 12054833152.0, 0.0); /* announced: 102 B, 12 B */
+    CHECK(a.n_moe == 48 && a.rope.yarn && a.rope.dim == 128 && !a.attention_bias &&
+          a.qk_norm == GM_QK_NORM_NONE && a.shared_width == 1280 && a.router.renormalise);
+    gm_arch_clear(&a);
+}
+
+/* A config in which `from` has become `to`. */
+static void check_changed(const char *config, const char *from, const char *to, const char *says)
+{
+    char text[2048];
+    gm_json *json = NULL;
+    gm_arch a;
+    gm_error err = {0};
+    const char *at = strstr(config, from);
+    CHECK(at != NULL);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - config), config, to, at + strlen(from));
+    CHECK_OK(gm_json_parse(&json, text, strlen(text), "config", &err), err);
+    CHECK_FAILS(gm_arch_from_json(&a, json, "config", NULL, NULL, &err), err, GM_EFORMAT, says);
+    gm_json_free(json);
+}
+
+static void refuses_other_relatives_of_glm(void)
+{
+    static const char norms[] = "\"use_qk_norm\":false", normed[] = "\"use_qk_norm\":true";
+    check_changed(glm_vision, norms, normed, "'use_qk_norm' is true, but only false");
+    check_changed(solar, norms, normed, "'use_qk_norm' is true, but only false");
+    check_changed(glm_vision, "\"text_config\"", "\"text\"", "'text_config' is not an object");
+    check_changed(solar, "dense_replace\":0", "dense_replace\":1", "1 of 48 layers are dense");
+    check_changed(solar, "rotary_factor\":1.0", "rotary_factor\":0.5",
+                  "'partial_rotary_factor' is 0.5, but only 1");
+}
+
 static void reads_dots(void)
 {
     gm_arch a = read_corrected(dots, 142.77e9, 14.017e9);
@@ -210,7 +293,7 @@ static void what_turns_and_how_they_are_weighed_is_in_the_digest(void)
 static void further_tokens_are_known_and_not_read(void)
 {
     static const char *const folder[] = {GLM, ERNIE, MINIMAX, DOTS};
-    static const int bytes[] = {(16 + 16 * 32) * 2, 24 * 2, 16 * 2, 0};
+    static const int bytes[] = {(16 + 16 * 32) * 2, 16 * 2, 16 * 2, 0};
     for (int i = 0; i < 4; i++) {
         gm_model *model = NULL;
         gm_error err = {0};
@@ -272,8 +355,9 @@ static void what_orders_experts_is_finite(void)
     CHECK_FAILS(gm_model_open(&model, "spoilt-sinks", NULL, &err), err, GM_EFORMAT, sinks);
 }
 
-TESTS(TEST(reads_glm), TEST(reads_dots), TEST(reads_ernie), TEST(reads_minimax),
-      TEST(ernies_layers_lie_between_two), TEST(refuses_what_is_computed_in_one_way_only),
-      TEST(refuses_groups_that_cannot_be),
+TESTS(TEST(reads_glm), TEST(reads_the_text_of_glm_vision), TEST(reads_solar),
+      TEST(refuses_other_relatives_of_glm), TEST(reads_dots), TEST(reads_ernie),
+      TEST(reads_minimax), TEST(ernies_layers_lie_between_two),
+      TEST(refuses_what_is_computed_in_one_way_only), TEST(refuses_groups_that_cannot_be),
       TEST(what_turns_and_how_they_are_weighed_is_in_the_digest),
       TEST(further_tokens_are_known_and_not_read), TEST(what_orders_experts_is_finite))
