@@ -49,6 +49,8 @@ run import list.jsonl --experts 4 -o no.h5
 run import cut.jsonl --experts 4 -o no.h5
 mkdir texts && echo soup > texts/a.txt
 run import texts --experts 4 -o no.h5
+printf '{"token_ids":[1],"routed_experts":[[%s[0]]]}' "$(printf '[0],%.0s' {1..10000})" > deep.jsonl
+run import deep.jsonl --experts 4 -o no.h5
 ls no.h5* 2>&1
 
 echo "-- a killed import left blocks:"
