@@ -81,6 +81,9 @@ static void reads_other_forms(void)
 {
     static const char *const forms[][2] = {
         {"num_dense_layers", "2"},
+        {"num_dense_layers", NULL},
+        {"conv_L_cache", NULL},
+        {"norm_eps", NULL},
         {"use_expert_bias", NULL},
         {"norm_topk_prob", NULL},
         {"tie_word_embeddings", NULL},
@@ -93,7 +96,8 @@ static void reads_other_forms(void)
         copy_model("other", "lfm", forms[i][0], forms[i][1]);
         CHECK_OK(gm_arch_read(&a, "other", &err), err);
         CHECK(a.router.has_correction && a.router.renormalise && a.tied_head);
-        CHECK(a.rope.theta == 1e6 && a.norm_epsilon == 1e-5f && a.n_moe == (i == 0 ? 1 : 2));
+        CHECK(a.rope.theta == 1e6 && a.norm_epsilon == 1e-5f && a.n_moe == (i < 2 ? 1 : 2));
+        CHECK_INT(a.delta.taps, i == 2 ? 3 : 4);
         gm_arch_clear(&a);
     }
     copy_model("apart", "lfm", "tie_word_embeddings", NULL);
@@ -104,6 +108,14 @@ static void reads_other_forms(void)
     copy_model("other", "lfm", "use_expert_bias", "false");
     CHECK_OK(gm_arch_read(&a, "other", &err), err);
     CHECK(!a.router.has_correction);
+    gm_arch_clear(&a);
+    copy_model("other", "lfm", "norm_eps", "0.25");
+    CHECK_OK(gm_arch_read(&a, "other", &err), err);
+    CHECK(a.norm_epsilon == 0.25f);
+    gm_arch_clear(&a);
+    copy_model("other", "lfm", "num_dense_layers", "0");
+    CHECK_OK(gm_arch_read(&a, "other", &err), err);
+    CHECK_INT(a.n_moe, 3);
     gm_arch_clear(&a);
 }
 
