@@ -109,23 +109,30 @@ static void say_density(gm_json_out *out, const gm_assessment *f)
         f->dbcv);
 }
 
-/* Groups, of at least 20 documents, of which much more is noise than of the whole. */
+/* Groups, of at least 20 documents, of which much more is noise than of the whole: the first few by
+ * name. */
 static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atlas,
                               const uint16_t *group, const char *const *name, size_t n_groups,
                               double whole, gm_error *err)
 {
-    size_t *all;
+    enum { MOST_NAMED = 3 };
+    size_t *all, n_lost = 0;
     gm_status status = gm_atlas_noise_by(&all, atlas, group, n_groups, err);
     if (status != GM_OK) return status;
     const size_t *noise = all + n_groups;
     for (size_t g = 0; g < n_groups; g++) {
         double share = (double)noise[g] / (double)all[g];
-        if (all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)
+        if (!(all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)) continue;
+        if (n_lost++ < MOST_NAMED)
             say(out, GM_VERDICT_DOUBT, "noise",
                 "Of the %zu documents of %s %s, %.0f %% are in no cluster (of all: %.0f %%); "
                 "the clusters say nothing about them",
                 all[g], kind, name[g], 100 * share, 100 * whole);
     }
+    if (n_lost > MOST_NAMED)
+        say(out, GM_VERDICT_DOUBT, "noise",
+            "The same holds for %zu more %s%s; noise_by_%s has them", n_lost - MOST_NAMED, kind,
+            gm_plural(n_lost - MOST_NAMED), kind);
     gm_free(all);
     return GM_OK;
 }

@@ -187,7 +187,9 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
         GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
         GM_TRY(gm_keywords_note(&note, &atlas, err));
         if (note[0]) fprintf(stderr, "%s\n", note);
-        fprintf(stderr, "written: %s\n%s\n", c->out, times.at);
+        fprintf(stderr, "written: %s%s%s%s%s\n%s\n", c->out, c->report ? ", " : "",
+                c->report ? c->report : "", c->figures ? ", figures in " : "",
+                c->figures ? c->figures : "", times.at);
     }
 out:
     gm_gpu_close(c->how.gpu);

@@ -206,11 +206,14 @@ static gm_status find_names(const char **name, size_t n_clusters, const origins 
         if ((size_t)number >= n_clusters)
             return gm_fail(err, GM_EARG, "there is no cluster %lld to name; there are %zu",
                            (long long)number, n_clusters);
-        if (strlen(text) >= GM_ATLAS_NAME_BYTES ||
-            gm_utf8_valid(text, strlen(text)) != strlen(text))
+        const size_t n = strlen(text);
+        if (n >= GM_ATLAS_NAME_BYTES)
             return gm_fail(err, GM_EARG,
-                           "the name of cluster %lld is not UTF-8 or is longer than %d bytes",
-                           (long long)number, GM_ATLAS_NAME_BYTES - 1);
+                           "the name of cluster %lld has %zu bytes, expected at most %d",
+                           (long long)number, n, GM_ATLAS_NAME_BYTES - 1);
+        if (gm_utf8_valid(text, n) != n)
+            return gm_fail(err, GM_EARG, "the name of cluster %lld is not UTF-8",
+                           (long long)number);
         name[number] = text;
     }
     return GM_OK;

@@ -79,6 +79,39 @@ static void names_are_said_whole(void)
     gm_text_clear(&out.text);
 }
 
+/* Six subsets, all noise but the last: three are named. */
+static void many_lost_groups_are_counted(void)
+{
+    enum { S = 6, OF_LOST = 20, N = 5 * OF_LOST + 300 };
+    static const char *const names[S] = {"s0", "s1", "s2", "s3", "s4", "whole"};
+    const uint32_t size = N - 5 * OF_LOST, count[S] = {[5] = N - 5 * OF_LOST};
+    int32_t cluster[N];
+    uint16_t subset[N];
+    gm_analysis a = {.distinct.m = N};
+    gm_json_out out = {0};
+    gm_error err = {0};
+    for (int i = 0; i < N; i++) {
+        subset[i] = (uint16_t)(i < 5 * OF_LOST ? i / OF_LOST : 5);
+        cluster[i] = subset[i] < 5 ? -1 : 0;
+    }
+    const gm_atlas atlas = {.n = N,
+                            .n_clusters = 1,
+                            .n_subsets = S,
+                            .cluster = cluster,
+                            .subset = subset,
+                            .subset_name = names,
+                            .size = &size,
+                            .subset_count = count};
+    gm_json_open_object(&out, NULL);
+    CHECK_OK(gm_verdict_put(&out, &a, &atlas, &err), err);
+    gm_json_close_object(&out);
+    CHECK_OK(gm_json_out_done(&out, &err), err);
+    CHECK_HAS(out.text.at, "subset s2, 100 % are in no cluster (of all: 25 %)");
+    CHECK(strstr(out.text.at, "subset s3") == NULL);
+    CHECK_HAS(out.text.at, "The same holds for 2 more subsets; noise_by_subset has them");
+    gm_text_clear(&out.text);
+}
+
 /* What the verdict on a document in `n_clusters` clusters says of a control with these figures. */
 static void put_control(gm_json_out *out, size_t n_clusters, double router_ami, double tokens_ami,
                         double ari)
@@ -146,4 +179,5 @@ static void lengths_name_what_evens_them(void)
 }
 
 TESTS(TEST(lengths_name_what_evens_them), TEST(the_control_says_what_it_shows),
-      TEST(figures_are_judged), TEST(doubts_come_first), TEST(names_are_said_whole))
+      TEST(many_lost_groups_are_counted), TEST(figures_are_judged), TEST(doubts_come_first),
+      TEST(names_are_said_whole))
