@@ -1,6 +1,6 @@
 /* test_cuda_failures.c - the CUDA backend while it runs: any call that fails, edits that do not
  * arrive, a GPU that is lost, a step that is stopped, rows that are not finite, nothing to sample.
- */
+ * label: long */
 #include "emulated_run.h"
 #include "base/cuda/cuda_device.h"
 #include "engine/session.h"

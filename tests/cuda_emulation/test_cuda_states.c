@@ -2,7 +2,8 @@
  * and of short convolutions, on the emulated GPU against the CPU: odd sizes and published ones,
  * prompts cut anywhere, sequences side by side, decoding that stops and goes on, what is refused,
  * what is not finite.
- * label: slow */
+ * label: slow
+ * label: long */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_session.h"
 
