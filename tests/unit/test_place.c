@@ -131,6 +131,45 @@ static void check_place(const made *m, size_t q)
     for (size_t c = 0; c < 2; c++) CHECK_NEAR(p->xy[c], at[c] / sum, 1e-3);
 }
 
+static double from_place(const made *m, const float *xy, size_t i)
+{
+    return hypot((double)xy[0] - (double)m->atlas.xy[2 * i],
+                 (double)xy[1] - (double)m->atlas.xy[2 * i + 1]);
+}
+
+/* How far the nearest place is by mutual reachability: HDBSCAN's, with the new document's own core
+ * distance to the one after min_samples, as approximate_predict has it. */
+static double reach_of(const made *m, const gm_placed *p)
+{
+    double near[N], core = 0, least = INFINITY;
+    const size_t own = (size_t)m->how.hdbscan.min_samples, others = own - m->how.hdbscan.count_self;
+    for (size_t i = 0; i < N; i++) near[i] = from_place(m, p->xy, i);
+    qsort(near, N, sizeof *near, gm_ascending);
+    core = near[own];
+    for (size_t i = 0; i < N; i++) {
+        for (size_t j = 0; j < N; j++) near[j] = from_place(m, m->atlas.xy + 2 * i, j);
+        qsort(near, N, sizeof *near, gm_ascending); /* the first is the point itself */
+        least = fmin(least, fmax(from_place(m, p->xy, i), fmax(core, near[others])));
+    }
+    return least;
+}
+
+/* In a cluster probabilities are in proportion to density. */
+static void check_probabilities(const made *m)
+{
+    double death[TOPICS] = {0};
+    size_t n = 0;
+    for (size_t q = 0; q < NEW; q++) {
+        const gm_placed *p = &m->placed[q];
+        if (m->of_news.place[q] < 2 || p->cluster < 0 || p->probability == 1) continue;
+        const double found = 1 / reach_of(m, p) / (double)p->probability;
+        if (death[p->cluster] > 0) CHECK_NEAR(found / death[p->cluster], 1, 1e-4);
+        n += death[p->cluster] > 0;
+        death[p->cluster] = found;
+    }
+    CHECK(n > 10);
+}
+
 static void new_documents_stand_with_their_topic(void)
 {
     made m = {0};
@@ -161,6 +200,7 @@ static void new_documents_stand_with_their_topic(void)
             of++, right += p->cluster == m.atlas.cluster[(N + at) % TOPICS]; /* 0..3: one of each */
         }
     }
+    check_probabilities(&m);
     if (!(right >= of * 9 / 10)) TEST_FAILED_("%zu of %zu are with their topic", right, of);
     end(&m);
 }
