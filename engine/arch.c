@@ -387,6 +387,11 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
                                  (double)router->logit_scale};
         gm_sha256_update(&hash, layers, sizeof layers);
     }
+    if (arch->chunked || router->scales_input || arch->global.growth > 0.0f) {
+        const double newer[] = {arch->chunked, router->scales_input, rope->turns,
+                                (double)arch->global.growth, arch->global.stretch};
+        gm_sha256_update(&hash, newer, sizeof newer);
+    }
     if (router->within > 0.0f) gm_sha256_update(&hash, &router->within, sizeof router->within);
     if (rope->divisor)
         gm_sha256_update(&hash, rope->divisor, rope->dim / 2 * sizeof *rope->divisor);
@@ -401,12 +406,18 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
     gm_sha256_hex(digest, hex);
 }
 
-/* Take the layers that a list names out of those that hold experts. */
-static gm_status make_dense(gm_arch *arch, const gm_json *config, const char *key,
-                            const char *where, gm_error *err)
+static bool is_said(const gm_json *config, const char *key)
 {
-    const gm_json *list = key ? gm_json_find(config, key) : NULL;
-    if (list == NULL || gm_json_kind_of(list) == GM_JSON_NULL) return GM_OK;
+    const gm_json *value = key ? gm_json_find(config, key) : NULL;
+    return value && gm_json_kind_of(value) != GM_JSON_NULL;
+}
+
+/* Put the layers that a list names among those that hold experts (0), or take them out (-1). */
+static gm_status mark(gm_arch *arch, int as, const gm_json *config, const char *key,
+                      const char *where, gm_error *err)
+{
+    if (!is_said(config, key)) return GM_OK;
+    const gm_json *list = gm_json_find(config, key);
     if (gm_json_kind_of(list) != GM_JSON_ARRAY)
         return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list", where, key);
     for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v)) {
@@ -415,15 +426,9 @@ static gm_status make_dense(gm_arch *arch, const gm_json *config, const char *ke
             return gm_fail(err, GM_EFORMAT,
                            "'%s': '%s' contains a value that is not a layer from 0 to %d", where,
                            key, arch->n_layers - 1);
-        arch->moe_of_layer[layer] = -1;
+        arch->moe_of_layer[layer] = as;
     }
     return GM_OK;
-}
-
-static bool is_said(const gm_json *config, const char *key)
-{
-    const gm_json *value = key ? gm_json_find(config, key) : NULL;
-    return value && gm_json_kind_of(value) != GM_JSON_NULL;
 }
 
 /* Which layers hold experts, from a list that says so. */
@@ -463,10 +468,11 @@ gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm
 
     for (int layer = 0; layer < arch->n_layers; layer++) {
         bool moe = layer >= layers->first && (layers->end == 0 || layer < layers->end) &&
-                   (layer + layers->shift) % layers->every == 0;
+                   (layer + layers->shift) % layers->every == 0 && !is_said(config, layers->sparse);
         arch->moe_of_layer[layer] = moe ? 0 : -1;
     }
-    gm_status status = make_dense(arch, config, layers->dense, where, err);
+    gm_status status = mark(arch, 0, config, layers->sparse, where, err);
+    if (status == GM_OK) status = mark(arch, -1, config, layers->dense, where, err);
     if (status == GM_OK) status = read_types(arch, layers, config, where, err);
     if (status != GM_OK) return status;
     arch->n_moe = 0;

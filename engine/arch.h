@@ -34,6 +34,7 @@ typedef struct gm_router_desc {
     float scale;       /* routed_scaling_factor */
     float within;      /* sparsemixer: how much weaker an expert may be and count in a round */
     float logit_scale; /* of the products that are the logits */
+    bool scales_input; /* gates multiply what experts read, not what they give */
 } gm_router_desc;
 
 /* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped, or gelu(gate) * up
@@ -52,7 +53,12 @@ typedef enum gm_part {
     GM_PART_MLP    /* an MLP alone */
 } gm_part;
 
-typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
+typedef enum gm_qk_norm {
+    GM_QK_NORM_NONE,
+    GM_QK_NORM_FULL,
+    GM_QK_NORM_HEAD,
+    GM_QK_NORM_UNIT /* head by head, without weights, in layers whose heads turn */
+} gm_qk_norm;
 
 /* Multi-head latent attention: keys and values of all heads are products of one latent; a further
  * part of the key, the same for all heads, is rotated. The latent and that part are cached, so
@@ -98,11 +104,14 @@ typedef struct gm_delta {
 /* Added to the squares of queries and keys of Gated DeltaNet, whose lengths become 1. */
 #define GM_DELTA_EPSILON 1e-6f
 
-/* What layers that see all positions have other than those with a window. Source: transformers,
- * models/gemma4. */
+/* What layers that see all positions have other than those with a window. Their queries may grow
+ * with the position, by 1 + growth ln(1 + floor((position + 1) / stretch)). Source: transformers,
+ * models/gemma4 and llama4; the growth: arXiv:2501.19399. */
 typedef struct gm_global {
     int n_kv_heads, head_dim; /* 0: all layers are alike */
     bool shared;              /* a value is its key before its norm: no products make values */
+    float growth;             /* 0: none */
+    double stretch;
     gm_rope rope;
 } gm_global;
 
@@ -134,6 +143,7 @@ typedef struct gm_arch {
     bool attention_bias;  /* q, k, v have biases, and where the family has one o */
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
+    bool chunked;         /* a window begins at a multiple of its length instead */
     gm_global global;
     gm_qk_norm qk_norm;
     bool qk_norm_last;     /* after the rotation */
@@ -268,6 +278,8 @@ static inline bool gm_arch_is_global(const gm_arch *arch, int layer)
 }
 /* Of layers that are so, or of the others. */
 gm_heads gm_arch_heads(const gm_arch *arch, bool global);
+/* By what such layers multiply the queries of a position. */
+float gm_global_growth(const gm_global *global, size_t position);
 
 /* Does a layer have Gated DeltaNet, Mamba2 or a short convolution? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
@@ -338,12 +350,13 @@ gm_status gm_config_each(const gm_json *config, const char *key, int lo, int hi,
                          int *out, const char *where, gm_error *err) GM_MUST_USE;
 
 /* Which layers are MoE layers: those in [first, end) (end 0: to the last) whose number + shift is a
- * multiple of `every`, except those listed under the config's key `dense` (NULL: no such key).
+ * multiple of `every`, or where the config has the key `sparse` (NULL: never), those listed there;
+ * except those listed under the config's key `dense` (NULL: no such key).
  * A list under the key `types` (NULL: none) says 'dense' or 'sparse' of each layer and takes the
  * place of all this; if the config has the key `also` too, both must agree. */
 typedef struct gm_moe_layers {
     int first, end, every, shift;
-    const char *dense, *types, *also;
+    const char *sparse, *dense, *types, *also;
 } gm_moe_layers;
 
 /* Fills n_moe and the two layer maps. GM_EFORMAT when no layer is left, or a list holds anything

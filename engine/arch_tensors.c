@@ -5,6 +5,7 @@
 #include "engine/families.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,13 @@ gm_heads gm_arch_heads(const gm_arch *arch, bool global)
                       .value = (size_t)arch->value_dim,
                       .out = (size_t)arch->head_out,
                       .rope = &arch->rope};
+}
+
+float gm_global_growth(const gm_global *global, size_t position)
+{
+    if (!(global->growth > 0.0f)) return 1.0f;
+    const double steps = floor(((double)position + 1.0) / global->stretch);
+    return (float)(1.0 + (double)global->growth * log1p(steps));
 }
 
 int gm_arch_nth(const gm_arch *arch, int layer)
@@ -98,7 +106,8 @@ static shape common_shape(const gm_arch *a, gm_role role, bool delta, bool globa
 {
     const gm_heads heads = gm_arch_heads(a, global);
     const int head = (int)heads.key, q = a->n_heads * head, kv = (int)heads.kv * head;
-    bool per_head = a->qk_norm == GM_QK_NORM_HEAD, normed = a->qk_norm != GM_QK_NORM_NONE;
+    bool per_head = a->qk_norm == GM_QK_NORM_HEAD,
+         normed = per_head || a->qk_norm == GM_QK_NORM_FULL;
 
     if (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_O)
         return delta ? delta_shape(a, role) : (shape){false, 0, 0};
@@ -178,18 +187,20 @@ static shape shape_of(const gm_arch *a, gm_role role, int layer)
     return mlp_shape(a, role, a->moe_of_layer[layer] >= 0);
 }
 
-/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`; if `inner` is not NULL,
- * it takes the place of "model." at the beginning. */
-static void fill_name(char name[GM_NAME_BYTES], const char *pattern, const char *inner, int layer,
+/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`, and as the family has
+ * it for a part of a larger model. */
+static void fill_name(char name[GM_NAME_BYTES], const gm_arch *arch, const char *pattern, int layer,
                       int expert)
 {
     static const char outer[] = "model.";
+    const gm_family *family = arch->family;
+    const bool begins = strncmp(pattern, outer, strlen(outer)) == 0;
     const int number[] = {layer, expert};
     int n_numbers = 0;
     size_t n = 0;
-    if (inner && strncmp(pattern, outer, strlen(outer)) == 0) {
-        n = (size_t)snprintf(name, GM_NAME_BYTES, "%s", inner);
-        pattern += strlen(outer);
+    if (arch->inside && (family->before || begins)) {
+        n = (size_t)snprintf(name, GM_NAME_BYTES, "%s", family->inner);
+        pattern += family->before ? 0 : strlen(outer);
     }
     for (const char *p = pattern; *p && n < GM_NAME_BYTES - 1; p++) {
         if (p[0] == '%' && p[1] == 'd' && n_numbers < 2) {
@@ -234,9 +245,10 @@ static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_sli
     slice->stack = (size_t)arch->n_experts;
     slice->item = (size_t)expert;
     slice->stack_rows = both ? 2 * slice->rows : slice->rows;
-    slice->every = both && arch->alternate ? 2 : 1;
-    if (both && role > sibling) slice->first = arch->alternate ? 1 : slice->rows;
     if (role <= GM_ROLE_EXPERT_DOWN) slice->stored = arch->stored; /* biases are as they are */
+    slice->halves = both && !arch->alternate && slice->stored == GM_STORED_COLUMNS;
+    slice->every = both && (arch->alternate || slice->halves) ? 2 : 1;
+    if (both && role > sibling) slice->first = arch->alternate ? 1 : slice->rows;
     if (slice->stored == GM_STORED_MXFP4)
         snprintf(slice->name + strlen(slice->name), GM_NAME_BYTES - strlen(slice->name), "_blocks");
 }
@@ -325,7 +337,7 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
     if (!s.present || pattern == NULL) return false;
 
     *out = (gm_slice){.rows = (size_t)s.rows, .cols = (size_t)s.cols};
-    fill_name(out->name, pattern, arch->inside ? arch->family->inner : NULL, layer, expert);
+    fill_name(out->name, arch, pattern, layer, expert);
     if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
     if (is_of_heads(arch, role))
         place_in_heads(arch, role, pattern, (size_t)expert, out);

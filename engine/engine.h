@@ -301,7 +301,8 @@ enum { GM_NO_EXPERT = 0xFFFF };
  * Rows count through the segments in order. */
 typedef struct gm_record {
     uint16_t *expert; /* (L,T,K) ids, by gate descending, then lower id */
-    float *gate;      /* (L,T,K) what multiplies the expert's output, before routed_scale */
+    float *gate;      /* (L,T,K) what multiplies the expert's output (of Llama 4: its
+                         input), before routed_scale */
     float *mass;      /* (L,T) sum over the chosen of the softmax or sigmoid before renormalising;
                          where the chosen are weighed among themselves, of the softmax over all E */
     float *margin;    /* (L,T) rank K minus rank K+1 of the selection score; K = E: +inf */

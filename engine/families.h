@@ -26,9 +26,11 @@ typedef struct gm_family {
     const char *other_prefix[GM_OTHER_PREFIXES + 1];
     /* Prefix instead of "model." where the model is part of a larger one; NULL: it never is. */
     const char *inner;
+    bool before;   /* it stands before every name instead */
     bool yarn;     /* YaRN is supported (rope.h) */
     bool ntk;      /* its theta may be raised by an alpha */
     bool divided;  /* LongRoPE is supported */
+    bool turns;    /* Llama 3's scaling is supported */
     bool grid;     /* the config may name sections for positions in images */
     bool latent;   /* latent attention, which gm_latent_read reads */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */

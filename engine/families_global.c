@@ -1,5 +1,5 @@
 /* families_global.c - rows of the table of families whose layers that see all positions have other
- * heads and angles than those with a window: Gemma 4.
+ * heads or angles than those with a window: Gemma 4, Llama 4.
  */
 #include "engine/arch_keys.h"
 #include "engine/families_rows.h"
@@ -240,6 +240,158 @@ out:
     return status;
 }
 
+/* ---- Llama 4: Scout-17B-16E, Maverick-17B-128E ---- */
+
+static const char *const llama_keys[] = {
+    "num_local_experts",
+    "interleave_moe_layer_step",
+    "moe_layers",
+    "intermediate_size_mlp",
+    "use_qk_norm",
+    "no_rope_layers",
+    "no_rope_layer_interval",
+    "attention_chunk_size",
+    "layer_types",
+    "attn_temperature_tuning",
+    "floor_scale",
+    "attn_scale",
+    "router_jitter_noise", /* of training */
+    "for_llm_compressor",
+    "text_config", /* the rest: around it, of images */
+    "vision_config",
+    "boi_token_index",
+    "eoi_token_index",
+    "image_token_index",
+    NULL,
+};
+
+/* Which layers turn their heads, as "no_rope_layers" says with 1, or without it all but every
+ * fourth: the others see all positions. A window is a chunk, and as long as the context where the
+ * config has none. */
+static gm_status read_turning(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    static const char key[] = "no_rope_layers", size_key[] = "attention_chunk_size";
+    enum { CHUNK = 8192, INTERVAL = 4 };
+    gm_status status = GM_OK;
+    const gm_json *list = gm_json_find(config, key), *size = gm_json_find(config, size_key);
+    int chunk, interval, n = 0;
+    GM_TRY(gm_config_int_or(config, size_key, 1, INT32_MAX, size ? arch->max_context : CHUNK,
+                            &chunk, where, err));
+    GM_TRY(gm_config_int_or(config, "no_rope_layer_interval", 1, INT32_MAX, INTERVAL, &interval,
+                            where, err));
+    arch->chunked = true;
+    arch->window = gm_alloc((size_t)arch->n_layers, sizeof *arch->window);
+    if (arch->window == NULL) GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
+    if (chunk > arch->max_context) chunk = arch->max_context;
+    for (int i = 0; i < arch->n_layers; i++) arch->window[i] = (i + 1) % interval ? chunk : 0;
+    if (list == NULL || gm_json_kind_of(list) == GM_JSON_NULL) goto out;
+    if (gm_json_kind_of(list) != GM_JSON_ARRAY ||
+        (gm_json_n_items(list) > 0 && gm_json_n_items(list) != (size_t)arch->n_layers))
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is not a list of %d layers", where, key, arch->n_layers);
+    for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v)) {
+        int64_t turns;
+        if (!gm_json_i64(v, &turns) || turns < 0 || turns > 1)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' contains a value that is not 0 or 1", where, key);
+        arch->window[n++] = turns ? chunk : 0;
+    }
+out:
+    return status;
+}
+
+/* The same said once more, as transformers saves it. */
+static gm_status check_types(const gm_json *config, const char *where, const gm_arch *arch,
+                             gm_error *err)
+{
+    static const char key[] = "layer_types";
+    const gm_json *types = gm_json_find(config, key), *t;
+    const gm_json *size = gm_json_find(config, "attention_chunk_size");
+    const bool chunks = size == NULL || gm_json_kind_of(size) != GM_JSON_NULL;
+    int i = 0;
+    if (types == NULL || gm_json_kind_of(types) == GM_JSON_NULL) return GM_OK;
+    if (gm_json_kind_of(types) != GM_JSON_ARRAY || gm_json_n_items(types) != (size_t)arch->n_layers)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list of the %d layers' types", where,
+                       key, arch->n_layers);
+    for (t = gm_json_first(types); t; t = gm_json_next(t), i++) {
+        const char *type = gm_json_text(t, NULL);
+        const char *expected =
+            chunks && arch->window[i] > 0 ? "chunked_attention" : "full_attention";
+        if (type == NULL || strcmp(type, expected) != 0)
+            return gm_fail(err, GM_EFORMAT, "'%s': '%s' has '%.48s' for layer %d, expected '%s'",
+                           where, key, type ? type : gm_json_kind_name(gm_json_kind_of(t)), i,
+                           expected);
+    }
+    return GM_OK;
+}
+
+/* How queries grow in layers that do not turn; the switch is a number in older files. */
+static gm_status read_growth(const gm_json *config, const char *where, gm_global *global,
+                             gm_error *err)
+{
+    static const char key[] = "attn_temperature_tuning";
+    gm_status status = GM_OK;
+    const gm_json *tuned = gm_json_find(config, key);
+    double number = 1, growth;
+    bool on = true;
+    if (tuned && gm_json_kind_of(tuned) == GM_JSON_NUMBER)
+        GM_TRY(gm_json_get_f64(config, key, 0, 1e6, &number, where, err));
+    else
+        GM_TRY(gm_json_get_bool_or(config, key, true, &on, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "attn_scale", 0, 1e3, 0.1, &growth, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "floor_scale", 1, 1e9, 8192, &global->stretch, where, err));
+    global->growth = on && number > 0 ? (float)growth : 0.0f;
+out:
+    return status;
+}
+
+/* Heads are alike in all layers; only their angles differ. */
+static gm_status read_both(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int n_global = 0;
+    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)arch->head_dim, where, err));
+    arch->rope.neighbours = true;
+    GM_TRY(read_turning(config, where, arch, err));
+    GM_TRY(check_types(config, where, arch, err));
+    for (int i = 0; i < arch->n_layers; i++) n_global += arch->window[i] == 0;
+    if (n_global == arch->n_layers)
+        GM_FAIL(GM_EFORMAT, "'%s': 'no_rope_layers' leaves no layer whose heads turn", where);
+    if (n_global == 0) goto out;
+    arch->global = (gm_global){.n_kv_heads = arch->n_kv_heads,
+                               .head_dim = arch->head_dim,
+                               .rope = {.amplitude = 1.0, .attention = 1.0, .alpha = 1.0}};
+    GM_TRY(read_growth(config, where, &arch->global, err));
+out:
+    return status;
+}
+
+/* Source: transformers, models/llama4: the largest logits are chosen, and their sigmoids multiply
+ * what the experts read; all rows take a shared expert of the same width. */
+static gm_status read_llama(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_moe_layers layers = {.shift = 1, .sparse = "moe_layers"};
+    bool norms;
+    GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
+                         err));
+    GM_TRY(gm_config_int_or(config, "interleave_moe_layer_step", 1, INT32_MAX, 1, &layers.every,
+                            where, err));
+    arch->expert_width = arch->shared_width = arch->dense_width;
+    arch->n_shared = 1;
+    GM_TRY(gm_config_int(config, "intermediate_size_mlp", 1, GM_MAX_WIDTH, &arch->dense_width,
+                         where, err));
+    GM_TRY(gm_json_get_bool_or(config, "use_qk_norm", true, &norms, where, err));
+    GM_TRY(read_both(config, where, arch, err));
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
+    arch->qk_norm = norms ? GM_QK_NORM_UNIT : GM_QK_NORM_NONE;
+    arch->qk_norm_last = norms;
+    arch->stored = GM_STORED_COLUMNS;
+    arch->router.scoring = GM_SCORE_SIGMOID;
+    arch->router.scales_input = true;
+out:
+    return status;
+}
+
 /* ---- the rows ---- */
 
 #define GEMMA_TENSORS                                                                         \
@@ -271,13 +423,36 @@ out:
                      "model.embed_audio."},                                                \
     .keys = gemma_keys, .read = read_gemma, .tensor = {GEMMA_TENSORS}
 
+#define LLAMA_ROW                                                                               \
+    .name = "llama-4", .norm_epsilon = 1e-5f, .rope_theta = 5e5, .global = true, .turns = true, \
+    .inner = "language_model.", .before = true,                                                 \
+    .other_prefix = {"vision_model.", "multi_modal_projector."}, .keys = llama_keys,            \
+    .read = read_llama,                                                                         \
+    .tensor = {                                                                                 \
+        LLAMA_TENSORS,                                                                          \
+        [GM_ROLE_DENSE_GATE] = "model.layers.%d.feed_forward.gate_proj.weight",                 \
+        [GM_ROLE_DENSE_UP] = "model.layers.%d.feed_forward.up_proj.weight",                     \
+        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.feed_forward.down_proj.weight",                 \
+        [GM_ROLE_ROUTER] = "model.layers.%d.feed_forward.router.weight",                        \
+        [GM_ROLE_SHARED_GATE] = "model.layers.%d.feed_forward.shared_expert.gate_proj.weight",  \
+        [GM_ROLE_SHARED_UP] = "model.layers.%d.feed_forward.shared_expert.up_proj.weight",      \
+        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.feed_forward.shared_expert.down_proj.weight",  \
+        [GM_ROLE_EXPERT_GATE] = "model.layers.%d.feed_forward.experts.gate_up_proj",            \
+        [GM_ROLE_EXPERT_UP] = "model.layers.%d.feed_forward.experts.gate_up_proj",              \
+        [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.feed_forward.experts.down_proj"}
+
 static const gm_family families[] = {
-    /* with what sees images, and the text's part alone */
+    /* with what sees images, and the text's part alone; each */
     {.architecture = "Gemma4ForConditionalGeneration",
      .model_type = "gemma4",
      .nested = true,
      GEMMA_ROW},
     {.architecture = "Gemma4ForCausalLM", .model_type = "gemma4_text", GEMMA_ROW},
+    {.architecture = "Llama4ForConditionalGeneration",
+     .model_type = "llama4",
+     .nested = true,
+     LLAMA_ROW},
+    {.architecture = "Llama4ForCausalLM", .model_type = "llama4_text", LLAMA_ROW},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

@@ -12,7 +12,7 @@
 
 /* Rows [begin, begin + n) of a matrix of the checkpoint. Its row r goes to output r + r / 16 * 16 *
  * (step - 1) + first of matrix `item`; a step of 2 leaves every other panel to a sibling. Where
- * rows of the two take turns (every: 2), one job does both. */
+ * rows of the two lie together (every: 2), one job does both. */
 typedef struct job {
     gm_tensor tensor, scales; /* scales: of MXFP4 and F8_E4M3 */
     gm_stored stored;
@@ -20,6 +20,7 @@ typedef struct job {
     gm_buf *to;
     size_t item, first, step;
     size_t begin, n, cols, every;
+    bool halves;           /* rows of the two follow one another, they do not take turns */
     bool stacked, centred; /* centred: a vector to which 1 is added */
 } job;
 
@@ -160,6 +161,7 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
     if (expert >= 0 && (slice.heads == 0 || to->count > 1)) j.item = (size_t)expert;
     j.centred = slice.centred;
     j.every = slice.every > 1 ? slice.every : 1;
+    j.halves = slice.halves;
     if (j.every > 1 && slice.first > 0) return GM_OK; /* comes with the sibling's */
     GM_TRY(gm_checkpoint_get_scaled(fill->checkpoint, &slice, &j.tensor, &j.scales, err));
     j.stored = slice.stored;
@@ -366,10 +368,11 @@ static void pack_rows(const helper *h, const job *j, const gm_stored_rows *read)
     for (size_t sibling = 0; sibling < j->every; sibling++)
         for (size_t r = 0, n; r < rows; r += n) {
             const size_t left = GM_PANEL - output_of(j, sibling, r) % GM_PANEL; /* of the panel */
+            const size_t row = j->halves ? sibling * rows + r : r * j->every + sibling;
             n = rows - r < left ? rows - r : left;
             const gm_tensor taken =
                 ready ? as_it_is(read)
-                      : gm_stored_take(read, r * j->every + sibling, j->every, n, h->taken);
+                      : gm_stored_take(read, row, j->halves ? 1 : j->every, n, h->taken);
             pack_panel(j, &taken, ready ? r : 0, output_of(j, sibling, r), n, h->f32);
         }
 }

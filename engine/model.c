@@ -158,8 +158,10 @@ static void fill_architecture(gm_model_info *info, const gm_arch *arch)
     info->n_heads = arch->n_heads;
     info->n_kv_heads = arch->n_kv_heads;
     info->head_dim = arch->head_dim;
-    info->global_kv_heads = arch->global.n_kv_heads;
-    info->global_head_dim = arch->global.head_dim;
+    if (arch->global.n_kv_heads != arch->n_kv_heads || arch->global.head_dim != arch->head_dim) {
+        info->global_kv_heads = arch->global.n_kv_heads;
+        info->global_head_dim = arch->global.head_dim;
+    }
     info->kv_latent = arch->latent.kv;
     info->vocab_size = arch->vocab;
     info->max_context = arch->max_context;

@@ -223,13 +223,13 @@ typedef struct gm_ops {
     void (*enter)(gm_worker *me, const gm_step *step);
     void (*leave)(gm_worker *me, const gm_step *step);
     /* norm (if there is one), query-key-value, clamp, q/k norm and rotation (or the norm last),
-     * append to the KV cache; of latents: norm, latents and their norms, append, queries, rotation,
-     * each head's keys into its query; of Gated DeltaNet: norm, product, then with cpu/kernels.h's
-     * names b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
-     * convolve the channels q, k, v over the run and the history (zeros before position 0) unit of
-     * each key head's q, scale 1/sqrt(key), and of its k, scale 1;
-     * of Mamba2 likewise, but b = softplus(a + bias), and there is no unit; of short convolutions:
-     * norm, product, convolve_gated by b and z */
+     * growth of queries, append to the KV cache; of latents: norm, latents and their norms, append,
+     * queries, rotation, each head's keys into its query; of Gated DeltaNet: norm, product, then
+     * with cpu/kernels.h's names b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double,
+     * of every value head convolve the channels q, k, v over the run and the history (zeros before
+     * position 0) unit of each key head's q, scale 1/sqrt(key), and of its k, scale 1; of Mamba2
+     * likewise, but b = softplus(a + bias), and there is no unit; of short convolutions: norm,
+     * product, convolve_gated by b and z */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first logit of the running softmax, without a value; gated attention: then
@@ -244,12 +244,13 @@ typedef struct gm_ops {
     /* norm (if there is one), router logits, edit, choice, record; rows grouped by expert; share =
      * sigmoid of the router's last output where the shared experts are gated */
     void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* silu(gate) * up, or another of the arch's activations, of the chosen experts (with the bias
-     * added to gate and up) and of the MLP that all rows take */
+    /* silu(gate) * up, or another of the arch's activations, of the chosen experts (gate and up
+     * times the row's gate, where that multiplies what they read, and with the bias added) and of
+     * the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale norm((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
      * this order, where outputs have a norm; gate[i] y[i] is followed by gate[i] bias[i] if experts
-     * have one */
+     * have one; gate[i] is 1 where it has multiplied the input */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* final norm, logits (plus the head's bias, times logits_scale) and nll of head rows [block *
      * GM_HEAD_ROWS, ...) */

@@ -18,6 +18,11 @@ static const char *const yarn_keys[] = {
     "beta_fast", "attention_factor", "beta_slow",  "truncate", NULL,
 };
 
+static const char *const llama_keys[] = {
+    "type",   "rope_type",       "rope_theta",       "original_max_position_embeddings",
+    "factor", "low_freq_factor", "high_freq_factor", NULL,
+};
+
 static const char *const deepseek_yarn_keys[] = {
     "type",
     "rope_type",
@@ -87,6 +92,24 @@ out:
     return status;
 }
 
+/* Llama 3's; its two factors are turns. */
+static gm_status read_turns(gm_rope *rope, const gm_json *part, const char *where, gm_error *err)
+{
+    static const char low[] = "low_freq_factor", high[] = "high_freq_factor";
+    gm_status status = GM_OK;
+    rope->turns = true;
+    GM_TRY(gm_json_get_f64(part, "factor", 1, 1e6, &rope->factor, where, err));
+    GM_TRY(gm_json_get_f64(part, "original_max_position_embeddings", 1, 1e9, &rope->first_context,
+                           where, err));
+    GM_TRY(gm_json_get_f64(part, low, 1e-6, 1e6, &rope->beta_slow, where, err));
+    GM_TRY(gm_json_get_f64(part, high, 1e-6, 1e6, &rope->beta_fast, where, err));
+    if (rope->beta_fast < rope->beta_slow)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %g, expected at least '%s', %g", where, high,
+                rope->beta_fast, low, rope->beta_slow);
+out:
+    return status;
+}
+
 /* LongRoPE for heads of which `dim` elements turn. */
 static gm_status read_long(gm_rope *rope, size_t dim, const gm_json *part, const char *where,
                            gm_error *err)
@@ -126,8 +149,8 @@ static bool divides_same(const gm_rope *a, const gm_rope *b, size_t dim)
 
 static bool is_same(const gm_rope *a, const gm_rope *b, size_t dim)
 {
-    return divides_same(a, b, dim) && a->yarn == b->yarn && a->whole == b->whole &&
-           a->factor == b->factor && a->first_context == b->first_context &&
+    return divides_same(a, b, dim) && a->yarn == b->yarn && a->turns == b->turns &&
+           a->whole == b->whole && a->factor == b->factor && a->first_context == b->first_context &&
            a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
            a->amplitude == b->amplitude && a->alpha == b->alpha && a->attention == b->attention;
 }
@@ -169,6 +192,7 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
     const char *const *known = family->rotary_part > 0.0 ? partial_keys : plain_keys;
     if (family->grid) known = grid_keys;
     const char *also = family->yarn      ? " or 'yarn'"
+                       : family->turns   ? " or 'llama3'"
                        : family->divided ? " or 'longrope'"
                        : family->ntk     ? " or 'dynamic'"
                                          : "";
@@ -179,15 +203,18 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
     GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
     const bool yarn = family->yarn && strcmp(type, "yarn") == 0;
     const bool divided = family->divided && strcmp(type, "longrope") == 0;
+    const bool turns = family->turns && strcmp(type, "llama3") == 0;
     const bool ntk = family->ntk && strcmp(type, "dynamic") == 0;
-    if (!yarn && !divided && !ntk && strcmp(type, "default") != 0)
+    if (!yarn && !divided && !turns && !ntk && strcmp(type, "default") != 0)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default'%s is supported", where,
                 name, type, also);
     if (yarn) known = family->latent ? deepseek_yarn_keys : yarn_keys;
     if (divided) known = long_keys;
+    if (turns) known = llama_keys;
     if (ntk) known = ntk_keys;
     GM_TRY(gm_config_check_part(part, name, known, where, err));
     if (yarn) GM_TRY(read_yarn(rope, family->latent, part, where, err));
+    if (turns) GM_TRY(read_turns(rope, part, where, err));
     if (divided) GM_TRY(read_long(rope, head_dim, part, where, err));
     if (ntk) GM_TRY(gm_json_get_f64(part, "alpha", 1, 1e6, &rope->alpha, where, err));
 out:
@@ -272,11 +299,24 @@ static double pair_that_turns(const gm_rope *rope, double dim, double turns)
     return dim * log(rope->first_context / (turns * two_pi)) / (2.0 * log(rope->theta));
 }
 
+/* How much of a pair's step Llama 3's form keeps whole: 0 to 1. */
+static double share_of_turns(const gm_rope *rope, double step)
+{
+    const double two_pi = 6.283185307179586, turns = rope->first_context * step / two_pi;
+    if (turns < rope->beta_slow) return 0.0;
+    if (turns >= rope->beta_fast) return 1.0; /* so also where the two are equal */
+    return (turns - rope->beta_slow) / (rope->beta_fast - rope->beta_slow);
+}
+
 double gm_rope_step(const gm_rope *rope, size_t i)
 {
     const double dim = (double)rope->dim, plain = pow(rope->theta, -2.0 * (double)i / dim);
     if (rope->turning > 0 && i >= rope->turning) return 0.0;
     if (rope->divisor) return plain / rope->divisor[i];
+    if (rope->turns) {
+        const double keep = share_of_turns(rope, plain);
+        return plain * keep + plain / rope->factor * (1.0 - keep);
+    }
     if (!rope->yarn) return plain;
     double low = pair_that_turns(rope, dim, rope->beta_fast);
     double high = pair_that_turns(rope, dim, rope->beta_slow);

@@ -1,5 +1,5 @@
-/* rope.h - the angles of rotary positions: plain, proportional, YaRN, LongRoPE or NTK by a fixed
- * alpha.
+/* rope.h - the angles of rotary positions: plain, proportional, YaRN, Llama 3's, LongRoPE or NTK by
+ * a fixed alpha.
  *
  * The first `dim` elements of a head are rotated in pairs, the others are left alone. Pair i,
  * elements i and i + dim / 2 or neighbours 2 i and 2 i + 1, turns by theta^(-2 i / dim) from one
@@ -15,6 +15,9 @@
  * M(mscale_all_dim), and attention's scale is multiplied by M(mscale_all_dim)^2 unless
  * mscale_all_dim is 0. Source: arXiv:2309.00071; the ends of the line: transformers,
  * modeling_rope_utils.py.
+ *
+ * Llama 3's form does the same, but interpolates linearly over the turns, and has no amplitude.
+ * Source: arXiv:2407.21783, section 3.4.2; transformers, modeling_rope_utils.py.
  *
  * LongRoPE divides each pair's step by a number of its own, and multiplies cosine and sine by an
  * amplitude. Of the config's two lists of numbers, the one for sequences within the original
@@ -34,7 +37,8 @@ typedef struct gm_rope {
     double theta;
     size_t dim;      /* rotated elements, even; 0: positions do not enter attention */
     bool neighbours; /* pairs are neighbours */
-    bool yarn;       /* the rest is YaRN's */
+    bool yarn;       /* the rest is YaRN's, */
+    bool turns;      /* or Llama 3's, as far as it has them */
     double factor;
     double first_context; /* original context, in positions; LongRoPE's too */
     double beta_fast, beta_slow;
@@ -47,8 +51,9 @@ typedef struct gm_rope {
 } gm_rope;
 
 /* From "rope_scaling" or "rope_parameters", or else from the config itself, for heads of
- * `head_dim`. YaRN and LongRoPE are refused in families without them, other variants always, and so
- * are two descriptions that differ. GM_EFORMAT, GM_EMEM; gm_rope_clear frees. */
+ * `head_dim`. YaRN, LongRoPE and Llama 3's form are refused in families without them, other
+ * variants always, and so are two descriptions that differ. GM_EFORMAT, GM_EMEM; gm_rope_clear
+ * frees. */
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_family *family,
                        size_t head_dim, const char *where, gm_error *err) GM_MUST_USE;
 

@@ -33,7 +33,8 @@ typedef struct gm_slice {
     size_t stack;             /* matrices that the tensor stacks; 0: it is this one alone */
     size_t stack_rows;        /* rows of each of them */
     size_t item, first;       /* rows first, first + every, ... of matrix `item` */
-    size_t every;             /* 2: rows of two matrices alternate */
+    size_t every;             /* 2: rows of two matrices alternate, */
+    bool halves;              /* or follow one another: all are read at once, as of COLUMNS */
     size_t tall;              /* rows of the tall tensor, of which `first` is the matrix's first */
     size_t heads;             /* matrices, one a head, that make up the role; 0: it is this one */
     bool middle;              /* the tensor has a dimension of one between rows and columns */
@@ -60,8 +61,8 @@ gm_slice gm_slice_scales(const gm_slice *slice);
 gm_grid gm_slice_grid(const gm_slice *slice);
 
 /* The slice of the tensor it names, as a tensor of its own: F32, F16 or BF16, with blocks also
- * F8_E4M3, for MXFP4 and its scales U8. Of alternating rows it has both matrices. *out borrows name
- * and data, and is empty on failure. GM_EFORMAT: another type; GM_ESHAPE. */
+ * F8_E4M3, for MXFP4 and its scales U8. Of two matrices that are read at once it has both. *out
+ * borrows name and data, and is empty on failure. GM_EFORMAT: another type; GM_ESHAPE. */
 gm_status gm_slice_cut(const gm_slice *slice, const gm_tensor *tensor, gm_tensor *out,
                        gm_error *err) GM_MUST_USE;
 

@@ -25,7 +25,7 @@ typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
     bool mixer, mlp;            /* which of the two parts it has */
     bool global;                /* gm_arch_is_global */
-    size_t window;              /* positions that a query sees, its own included; 0: all */
+    size_t window;              /* positions that a query sees, as in gm_arch; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */
     gm_buf attn_out_norm;   /* ROWS f32 (1, D) of what attention adds to the residual, or absent */
     gm_buf mlp_out_norm;    /* likewise of the MLP */

@@ -5,7 +5,7 @@
  * Schema 1 (all shapes in C order; h5py and, by h5netcdf, xarray open it; netCDF-C all but f16):
  *   /routing/expert_id  u8 (u16 when E > 255) (T,L,K)  strongest gate first; fill value
  *                       and sentinel 0xFF (0xFFFF), in bad rows only
- *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output
+ *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output (of Llama 4: its input)
  *   /routing/topk_mass, /routing/margin   f16 (T,L): the chosen scores before renormalising, summed
  *                       (up to 1; of sigmoids up to K), and rank K minus rank K+1 of what the
  *                       choice is by: logits, or corrected scores

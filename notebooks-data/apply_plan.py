@@ -22,6 +22,10 @@ def steer(model, path):
     def add(router, given, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer
             return out + row
+        if len(out) == 2:  # Llama 4's: scores of all experts, 0 but for the chosen, and logits
+            logits = out[1] + row
+            expert = logits.topk(router.top_k).indices
+            return torch.zeros_like(logits).scatter(-1, expert, logits.sigmoid().gather(-1, expert)), logits
         scale = getattr(router, "per_expert_scale", None)  # Gemma 4's, which gives probabilities
         logits = (out[0] if scale is None else out[0].log()) + row  # (T,E); transformers 5: it also chooses
         mixer = getattr(sys.modules[type(router).__module__], "sparsemixer", None)  # Phi-3.5-MoE's
@@ -75,7 +79,7 @@ def in_groups(router, choice, n):
 
 
 def router_of(layer):
-    """Those of Granite, gpt-oss, Nemotron-H, LFM2 and Gemma 4 are called otherwise than the other families'."""
+    """Those of Granite, gpt-oss, Nemotron-H, LFM2, Llama 4 and Gemma 4 are called otherwise than the other families'."""
     if hasattr(layer, "router"):
         return layer.router
     mlp = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None) or getattr(layer, "mixer", None) or layer.feed_forward

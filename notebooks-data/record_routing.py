@@ -22,6 +22,9 @@ def watch(model):
     seen = {}
 
     def take(router, out, number):
+        if isinstance(out, tuple) and len(out) == 2 and hasattr(router, "top_k"):  # Llama 4's: scores of all experts, 0 but for the chosen
+            seen[number] = out[0].topk(router.top_k)
+            return
         if not isinstance(out, tuple) or len(out) < 3:
             sys.exit(f"{type(router).__name__} of layer {number} does not return logits, gates and ids, which transformers 5 does "
                      "for most families; hook what gives them")

@@ -28,7 +28,7 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
     "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b, phi-3.5-moe, "     \
     "qwen3-next-80b-a3b, qwen3.5-35b-a3b, glm-4.7-flash, flexolmo-7x7b, hunyuan-a13b, "       \
     "granite-4.0-h-tiny, granite-4.0-h-small, gemma-4-26b-a4b, "                              \
-    "nemotron-3-nano-30b-a3b, lfm2-8b-a1b"
+    "nemotron-3-nano-30b-a3b, lfm2-8b-a1b, llama-4-scout-17b-16e"
 
 /* ---- bench_checkpoint.c ---- */
 

@@ -243,6 +243,21 @@ static const char GEMMA4[] =
     "\"default\"}}, \"rms_norm_eps\": 1e-06, \"tie_word_embeddings\": true, "
     "\"vocab_size\": 262144, \"max_position_embeddings\": 262144";
 
+/* Every fourth layer sees all positions, as the family has it. */
+static const char LLAMA4_SCOUT[] =
+    "\"architectures\": [\"Llama4ForCausalLM\"], \"model_type\": \"llama4_text\", "
+    "\"hidden_size\": 5120, \"intermediate_size\": 8192, \"intermediate_size_mlp\": 16384, "
+    "\"num_attention_heads\": 40, \"num_key_value_heads\": 8, \"head_dim\": 128, "
+    "\"num_local_experts\": 16, \"num_experts_per_tok\": 1, "
+    "\"interleave_moe_layer_step\": 1, \"use_qk_norm\": true, "
+    "\"attention_chunk_size\": 8192, \"attn_temperature_tuning\": true, "
+    "\"floor_scale\": 8192, \"attn_scale\": 0.1, \"rope_theta\": 500000.0, "
+    "\"rope_scaling\": {\"factor\": 16.0, \"high_freq_factor\": 1.0, "
+    "\"low_freq_factor\": 1.0, \"original_max_position_embeddings\": 8192, "
+    "\"rope_type\": \"llama3\"}, \"rms_norm_eps\": 1e-05, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 202048, "
+    "\"max_position_embeddings\": 10485760";
+
 static const char NEMOTRON[] =
     "\"architectures\": [\"NemotronHForCausalLM\"], \"model_type\": \"nemotron_h\", "
     "\"hidden_size\": 2688, \"intermediate_size\": 1856, \"num_attention_heads\": 32, "
@@ -297,6 +312,7 @@ static const struct shape {
     {"gemma-4-26b-a4b", 30, GEMMA4, NULL},
     {"nemotron-3-nano-30b-a3b", 52, NEMOTRON, NEMOTRON_KINDS},
     {"lfm2-8b-a1b", 24, LFM2, LFM2_KINDS},
+    {"llama-4-scout-17b-16e", 48, LLAMA4_SCOUT, NULL},
 };
 
 static const char *name_of(char kind)

@@ -52,12 +52,22 @@ static double size_of(const gm_buf *matrix)
     return (double)matrix->rows * (double)matrix->cols;
 }
 
+/* Positions that all tokens before `to` attend to, in chunks. */
+static double positions_in_chunks(double chunk, double to)
+{
+    const double last = fmod(to, chunk);
+    return 0.5 * ((to - last) * chunk + last * last);
+}
+
 /* Positions that a token of [from, to) attends to, the mean: a window's, where the layer has one.
  */
-static double positions_seen(const gm_layer *layer, double from, double to)
+static double positions_seen(const gm_layer *layer, bool chunked, double from, double to)
 {
     const double window = (double)layer->window;
     if (window == 0 || to <= window) return 0.5 * (from + to);
+    if (chunked && from == to) return fmod(from, window);
+    if (chunked)
+        return (positions_in_chunks(window, to) - positions_in_chunks(window, from)) / (to - from);
     if (from >= window) return window;
     return (0.5 * (window - from) * (from + window) + (to - window) * window) / (to - from);
 }
@@ -73,7 +83,7 @@ static double cache_of_token(const gm_model *model, double context)
     for (size_t l = 0; l < w->n_layers; l++) {
         const gm_heads heads = gm_arch_heads(&model->arch, w->layer[l].global);
         const double numbers = (double)(heads.kv * (heads.key + heads.value));
-        read += positions_seen(&w->layer[l], context, context) * numbers;
+        read += positions_seen(&w->layer[l], model->arch.chunked, context, context) * numbers;
         all += numbers;
     }
     return read / all * each + (double)info->state_bytes_per_sequence;
@@ -88,7 +98,7 @@ static double products_of_mixing(const gm_arch *arch, const gm_layer *layer, dou
     if (layer->delta)
         return (arch->mamba ? 2.0 : 3.0) * (double)d->value_heads * (double)d->key *
                (double)d->value;
-    return (double)arch->n_heads * positions_seen(layer, from, to) *
+    return (double)arch->n_heads * positions_seen(layer, arch->chunked, from, to) *
            (double)(heads.key + heads.value);
 }
 

@@ -68,6 +68,13 @@ static void project(gm_worker *me, const gm_step *s, const gm_layer *w)
     gm_cpu_multiply(me, s, &w->qkv, &s->work->norm, &s->work->qkv, NULL, NULL);
 }
 
+/* Each head through a norm without weights, which brings its length to the root of its width. */
+static void unit_heads(const gm_step *s, float *x, size_t heads, size_t head)
+{
+    const float root = sqrtf((float)head), epsilon = (float)head * s->arch->norm_epsilon;
+    for (size_t h = 0; h < heads; h++) s->weights->kernels->unit(x + h * head, head, epsilon, root);
+}
+
 /* Norm over the whole projection, or over each head, in place. */
 static void norm_heads(const gm_step *s, const gm_buf *weight, float *x, size_t heads, size_t head)
 {
@@ -86,20 +93,29 @@ static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
 {
     const gm_qkv_place place = gm_qkv_place_of(s->arch, w->global);
     const gm_heads heads = gm_arch_heads(s->arch, w->global);
+    if (s->arch->qk_norm == GM_QK_NORM_UNIT && heads.rope->dim > 0) {
+        unit_heads(s, qkv + place.q, (size_t)s->arch->n_heads, heads.key);
+        unit_heads(s, qkv + place.k, heads.kv, heads.key);
+        return;
+    }
     norm_heads(s, &w->q_norm, qkv + place.q, (size_t)s->arch->n_heads, heads.key);
     norm_heads(s, &w->k_norm, qkv + place.k, heads.kv, heads.key);
 }
 
-/* Values of a row, before the norm of keys: a copy of these where they share, and through a
- * norm without weights, which brings a length to the root of its width. */
+/* Values of a row, before the norm of keys: a copy of these where they share, and through a norm.
+ */
 static void make_values(const gm_step *s, const gm_heads *heads, float *key, float *value)
 {
     const size_t n = heads->value;
-    const float root = sqrtf((float)n), epsilon = (float)n * s->arch->norm_epsilon;
     if (heads->shared) memcpy(value, key, heads->kv * n * sizeof *value);
-    if (!s->arch->v_norm) return;
-    for (size_t h = 0; h < heads->kv; h++)
-        s->weights->kernels->unit(value + h * n, n, epsilon, root);
+    if (s->arch->v_norm) unit_heads(s, value, heads->kv, n);
+}
+
+/* Queries of a row of a layer that is global. */
+static void grow(const gm_arch *arch, size_t position, float *query, size_t n)
+{
+    const float by = gm_global_growth(&arch->global, position);
+    for (size_t i = 0; i < n; i++) query[i] *= by;
 }
 
 static void clamp(float *x, size_t n, float limit)
@@ -211,6 +227,8 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
     for (size_t h = 0; h < heads; h++) rotate(qkv + place.q + h * head, cosine, sine, pairs);
     for (size_t h = 0; h < of.kv; h++) rotate(qkv + place.k + h * head, cosine, sine, pairs);
     if (arch->qk_norm_last) norm_row(s, w, qkv);
+    if (w->global && arch->global.growth > 0.0f)
+        grow(arch, row->position, qkv + place.q, heads * head);
     for (size_t h = 0; h < heads; h++) {
         gm_store_row(k, &s->work->query, r * heads + h, 0, qkv + place.q + h * head, head);
         if (arch->global.n_kv_heads > 0) gm_cpu_end_row(s, &s->work->query, r * heads + h, head);
@@ -261,7 +279,8 @@ typedef struct query_tile {
     size_t n, group, width; /* rows; heads; a value's width rounded up to 16 */
     size_t head, kv_head;   /* the first head */
     size_t position;        /* of the first row */
-    size_t window;          /* positions that a query sees, its own included */
+    size_t window;          /* positions that a query sees, its own included, */
+    bool chunked;           /* or those from the last multiple of it on */
     int sequence;
     const void *query;           /* (n) as products of keys read them */
     size_t ldq;                  /* bytes from one to the next */
@@ -286,6 +305,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w
                     .kv_head = first_head / (heads / of.kv),
                     .position = s->row[tile->first].position,
                     .window = w->window ? w->window : SIZE_MAX,
+                    .chunked = s->arch->chunked,
                     .sequence = s->row[tile->first].sequence};
     q.n = tile->n * q.group;
     float *room = at;
@@ -315,6 +335,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w
 /* The first position that a query at `position` sees. */
 static size_t first_seen(const query_tile *q, size_t position)
 {
+    if (q->chunked) return position - position % q->window;
     return position >= q->window ? position - q->window + 1 : 0;
 }
 

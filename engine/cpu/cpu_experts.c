@@ -22,7 +22,30 @@ typedef struct unit_place {
     const gm_buf *to;
     size_t first;      /* row of the task's first */
     const float *bias; /* of the expert's gate and up, or NULL */
+    size_t choice;     /* place of the task's first row, where rows are choices */
+    bool scaled;       /* whose gates multiply what is read */
 } unit_place;
+
+/* The gate of the choice of a row that has a place. */
+static float gate_of(const gm_step *s, size_t row, size_t place)
+{
+    const size_t chosen = (size_t)s->arch->n_chosen;
+    const int32_t *slot = (const int32_t *)s->work->slot.address + row * chosen; /* (K) */
+    const float *gate = (const float *)s->work->gate.address + row * chosen;     /* (K) */
+    size_t k = 0;
+    while ((size_t)slot[k] != place) k++;
+    return gate[k];
+}
+
+/* Products with inputs times a gate, from those with the inputs. */
+static void scale_products(const gm_step *s, const gm_task *t, size_t choice, float *part,
+                           size_t ld, size_t width)
+{
+    for (size_t r = 0; r < t->m; r++) {
+        const float gate = gate_of(s, t->row[r], choice + r);
+        for (size_t i = 0; i < width; i++) part[r * ld + i] *= gate;
+    }
+}
 
 static void store_units(const gm_step *s, const gm_task *t, float *part, size_t ld, size_t p,
                         size_t n, const void *context)
@@ -34,6 +57,7 @@ static void store_units(const gm_step *s, const gm_task *t, float *part, size_t 
     const size_t column = (activation->squared ? p : p / 2) * GM_PANEL;
     char *unit =
         (char *)gm_row_of(place->to, place->first) + column * gm_dtype_bytes(place->to->dtype);
+    if (place->scaled) scale_products(s, t, place->choice, part, ld, n * GM_PANEL);
     for (size_t r = 0; place->bias && r < t->m; r++)
         k->add(part + r * ld, place->bias + p * GM_PANEL, n * GM_PANEL);
     if (activation->squared)
@@ -100,6 +124,8 @@ static void units_task(const gm_step *s, const gm_layer *w, const expert_block *
 {
     const uint32_t *slot_row = s->work->slot_row.address;
     if (w->expert_in_bias.address) place.bias = gm_row_at(&w->expert_in_bias, b->expert);
+    place.choice = b->first;
+    place.scaled = s->arch->router.scales_input;
     gm_task task = {.w = &w->expert.gate_up,
                     .x = &s->work->norm,
                     .item = b->expert,
@@ -208,7 +234,8 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
         for (size_t i = 0; i < chosen; i++) {
-            const float by = gate[i] * (scale ? scale[expert[i]] : s->arch->router.scale);
+            const float counts = s->arch->router.scales_input ? 1.0f : gate[i];
+            const float by = counts * (scale ? scale[expert[i]] : s->arch->router.scale);
             k->add_scaled(sum, by, routed + (size_t)slot[i] * ldr, width);
             if (bias->address)
                 k->add_scaled(sum, by, gm_row_at(bias, (size_t)expert[i]) + column, width);

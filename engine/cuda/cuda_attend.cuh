@@ -104,6 +104,12 @@ __device__ __forceinline__ void finish_pairs(const gm_cuda_attention &p, bool tu
     }
 }
 
+/* By how much the queries of a position grow, whose angles begin at `turn`. */
+__device__ __forceinline__ float growth_of(const gm_cuda_attention &p, size_t turn)
+{
+    return p.grows ? p.cosine[turn + p.rotary_dim / 2] : 1.0f;
+}
+
 /* What attention gives, by the sigmoid of its gate. */
 __device__ __forceinline__ float gated(float x, float gate)
 {
@@ -119,7 +125,9 @@ __device__ __forceinline__ const uint32_t *blocks_of(const gm_cuda_attention &p,
 /* The first position that a query at `position` sees. */
 __device__ __forceinline__ int first_seen(const gm_cuda_attention &p, int position)
 {
-    return p.window > 0 && position >= p.window ? position - p.window + 1 : 0;
+    if (p.window == 0) return 0;
+    if (p.chunked) return position - position % p.window;
+    return position >= p.window ? position - p.window + 1 : 0;
 }
 
 /* The row of the cache that holds a position of a sequence: of this layer's (pool blocks, KV

@@ -105,6 +105,12 @@ __device__ __forceinline__ void find_columns(const gm_cuda_experts &p, Place<W> 
     at.s.vecs = (at.n + VEC - 1) / VEC;
 }
 
+/* The gate of a choice, as a factor of what its expert gives. */
+__device__ __forceinline__ float gate_of(const gm_cuda_experts &p, int choice)
+{
+    return p.gate ? read_shared_by_blocks(p.gate + choice) : 1.0f;
+}
+
 /* What an expert's outputs count beside their gates. */
 template <typename P> __device__ __forceinline__ float scale_of_expert(const P &p, int expert)
 {
@@ -131,7 +137,7 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
         from = piece % each * p.piece, width = p.expert_width;
         at.n = p.piece;
         at.stride = p.f_stride;
-        at.gate = read_shared_by_blocks(p.gate + choice) * scale_of_expert(p, expert);
+        at.gate = gate_of(p, choice) * scale_of_expert(p, expert);
     } else {
         at.matrix = Pointer<W>::to(p.always_down, p.width * p.a_stride);
         at.hidden = (const X *)p.always + r * p.a_stride;
@@ -228,8 +234,7 @@ __device__ __forceinline__ float add_biases(const gm_cuda_experts &p, int r, int
 #pragma unroll 1
     for (int k = lane / COLUMNS; k < p.n_chosen; k += WARP / COLUMNS) {
         const int expert = read_shared_by_blocks(p.expert + r * p.n_chosen + k);
-        const float gate =
-            read_shared_by_blocks(p.gate + r * p.n_chosen + k) * scale_of_expert(p, expert);
+        const float gate = gate_of(p, r * p.n_chosen + k) * scale_of_expert(p, expert);
         if (expert != GM_NO_EXPERT)
             sum = fmaf(gate, p.out_bias[expert * p.out_stride + column], sum);
     }
@@ -322,6 +327,15 @@ extern "C" cudaError_t gm_cuda_gather_rows(const gm_cuda_how *how, const gm_cuda
     return launch(how, gather_kernel, dim3((unsigned)p->most), THREADS, 0, *p);
 }
 
+/* The gate of the choice whose place is i, as a factor of what its expert reads. */
+__device__ __forceinline__ float gate_of_place(const gm_cuda_swiglu &p, int i)
+{
+    if (p.gate == nullptr) return 1.0f;
+    int choice = p.slot_row[i] * p.n_chosen;
+    while (p.slot[choice] != i) choice++;
+    return p.gate[choice];
+}
+
 /* Launch: (most), THREADS. */
 template <typename W> __global__ static void swiglu_kernel(gm_cuda_swiglu p)
 {
@@ -338,9 +352,10 @@ template <typename W> __global__ static void swiglu_kernel(gm_cuda_swiglu p)
         bias += 2 * owner * p.bias_stride;
     }
     const int apart = p.activation.squared ? 0 : p.width; /* without a gate both are up */
+    const float by = gate_of_place(p, i);
     for (int f = threadIdx.x; f < p.width; f += THREADS) {
-        const float gate = bias ? from[f] + bias[f] : from[f];
-        const float up = bias ? from[apart + f] + bias[p.bias_stride + f] : from[apart + f];
+        const float a = from[f] * by, b = from[apart + f] * by;
+        const float gate = bias ? a + bias[f] : a, up = bias ? b + bias[p.bias_stride + f] : b;
         store(to + f, unit_of(p.activation, gate, up));
     }
 }
@@ -362,7 +377,8 @@ __global__ static void combine_kernel(gm_cuda_combine p)
     for (int d = threadIdx.x; d < p.width; d += THREADS) {
         float sum = 0.0f;
         for (int k = 0; routed && k < p.n_chosen; k++) {
-            const float gate = p.gate[r * p.n_chosen + k] * scale_of_expert(p, expert[k]);
+            const float by = p.gate ? p.gate[r * p.n_chosen + k] : 1.0f;
+            const float gate = by * scale_of_expert(p, expert[k]);
             sum = fmaf(gate, p.y[slot[k] * p.y_stride + d], sum);
             if (p.bias) sum = fmaf(gate, p.bias[expert[k] * p.bias_stride + d], sum);
         }

@@ -321,7 +321,7 @@ static gm_status find_source(const loading *load, const gm_cuda_job *j, source *
                   .grid = gm_slice_grid(&slice),
                   .rows = slice.rows * every,
                   .cols = slice.cols,
-                  .every = every};
+                  .every = slice.halves ? 1 : every}; /* the two follow one another here too */
     /* vectors, which are columns of their stack, are rows here, and two that take turns columns */
     if (slice.stack && j->role >= GM_ROLE_EXPERT_GATE_BIAS) {
         if (every > 1) s->stored = GM_STORED_COLUMNS;

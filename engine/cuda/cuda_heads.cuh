@@ -128,6 +128,7 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
         load_head(p, h.norm ? h.norm : h.x, g < n && h.norm ? half : 0, 1.0f, weight[i]);
     }
     load_pairs(p.cosine + turn, p.sine + turn, p.rotary_dim / 2, angle);
+    const float growth = growth_of(p, turn);
     if (p.q_norm && p.norm_whole) find_factors(p, qkv, heads.own, whole);
 #pragma unroll
     for (int i = 0; i < ROUNDS; i++) {
@@ -135,8 +136,9 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
         if (g >= n) break;
         const Head h = find_head(p, heads, qkv, g);
         float factor = h.kind == QUERY ? whole[0] : h.kind == KEY ? whole[1] : 1.0f;
-        if (h.kind == VALUE ? p.norm_values : h.norm && !p.norm_whole)
+        if (h.kind == VALUE ? p.norm_values : h.norm ? !p.norm_whole : p.norm_unit)
             factor = factor_of(sum_squares(x[i]), p.head_dim, p.epsilon);
+        if (h.kind == QUERY) factor *= growth;
         finish_pairs<W>(p, h.kind != VALUE, weight[i], factor, angle, x[i]);
         wrong = put_head(p, s, g, h.kind, x[i]) || wrong;
     }

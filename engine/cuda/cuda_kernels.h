@@ -143,7 +143,8 @@ typedef struct gm_cuda_attention {
     const float *sinks;           /* (H) logits of keys without a value; or NULL */
     const float *gate;            /* (rows, qkv_stride) of H head_dim: by its sigmoid counts what
                                      attention gives; or NULL */
-    const float *cosine, *sine;   /* (positions, angle_stride) */
+    const float *cosine, *sine;   /* (positions, angle_stride); where queries grow, after the
+                                     cosines by how much */
     const uint32_t *block;        /* (sequences, blocks_per_sequence) */
     void *k, *v;                  /* this layer: (pool blocks, KV heads, 32, head_stride) */
     float *query;                 /* (rows, H, head_stride); many rows only */
@@ -155,9 +156,12 @@ typedef struct gm_cuda_attention {
     int at_k, at_v; /* of a projected row: keys, and values, which may be the same */
     int rotary_dim; /* rotated elements of a head: rope.h */
     int window;     /* positions that a query sees, its own included; 0: all */
+    bool chunked;   /* from the last multiple of it on instead */
     float scale, clip, epsilon;
     bool norm_whole;  /* over all heads */
     bool norm_last;   /* after the rotation */
+    bool norm_unit;   /* head by head, without weights */
+    bool grows;       /* queries do */
     bool norm_values; /* too, head by head, without weights */
     bool neighbours, wide;
 } gm_cuda_attention;
@@ -318,7 +322,8 @@ typedef struct gm_cuda_experts {
     const float *always_norm;                 /* what `always` reads it through; few rows */
     float *out;                               /* (rows, x_stride) of `down` */
     const int32_t *expert;                    /* (rows, K) */
-    const float *gate;                        /* (rows, K) */
+    const float *gate;                        /* (rows, K) of what experts give; NULL: 1 */
+    const float *in_gate;                     /* (rows, K) of what they read; NULL: 1 */
     const float *share;                       /* (rows) factors of `always`; NULL: 1 */
     const float *scales;                      /* (E) in place of `scale`; or NULL */
     const void *gate_up, *down;               /* (E, 2F, d_stride), (E, D, f_stride) */
@@ -359,15 +364,17 @@ typedef struct gm_cuda_gather {
 cudaError_t gm_cuda_gather_rows(const gm_cuda_how *how, const gm_cuda_gather *p);
 
 /* hidden[i][f] = silu(gate_up[i][f]) gate_up[i][width + f], or the other activation, rounded; i <
- * first[E] (NULL: most), and where experts have one, with the bias of the expert whose place i is.
- */
+ * first[E] (NULL: most), and where experts have one, with the bias of the expert whose place i is;
+ * before that gate_up times the gate of the choice whose place it is, where there are gates. */
 typedef struct gm_cuda_swiglu {
-    const float *gate_up; /* (most, stride) */
-    const float *bias;    /* (E, 2, bias_stride) or NULL */
-    void *hidden;         /* (most, hidden_stride) */
-    const int32_t *first; /* (E + 1) */
+    const float *gate_up;           /* (most, stride) */
+    const float *bias;              /* (E, 2, bias_stride) or NULL */
+    void *hidden;                   /* (most, hidden_stride) */
+    const int32_t *first;           /* (E + 1) */
+    const float *gate;              /* (rows, K) or NULL */
+    const int32_t *slot, *slot_row; /* (rows, K), (most): as gm_cuda_group */
     size_t stride, bias_stride, hidden_stride;
-    int most, width, n_experts;
+    int most, width, n_experts, n_chosen;
     gm_activation activation;
     bool wide;
 } gm_cuda_swiglu;
@@ -380,7 +387,7 @@ typedef struct gm_cuda_combine {
     const float *y, *always; /* (places, y_stride), (rows, always_stride); or NULL */
     const float *bias;       /* (E, bias_stride) or NULL */
     const int32_t *expert, *slot;
-    const float *gate, *share; /* share NULL: 1 */
+    const float *gate, *share; /* NULL: 1 */
     const float *scales;       /* (E) or NULL */
     size_t x_stride, y_stride, bias_stride, always_stride;
     int n_rows, width, n_chosen;

@@ -294,6 +294,7 @@ void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
     const size_t size = s->wide ? sizeof(float) : sizeof(uint16_t);
     const int most = (int)step->n_rows * step->arch->n_chosen;
     const int32_t *first = gm_cuda_at(s, GM_CUDA_FIRST);
+    const bool scales = step->arch->router.scales_input;
     if (w->moe >= 0) {
         const gm_cuda_gather p = {.from = gm_cuda_at(s, GM_CUDA_NORM),
                                   .to = gm_cuda_at(s, GM_CUDA_GATHERED),
@@ -329,12 +330,16 @@ void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
                                     .bias = w->expert_in_bias.address,
                                     .hidden = gm_cuda_at(s, GM_CUDA_HIDDEN),
                                     .first = first,
+                                    .gate = scales ? gm_cuda_at(s, GM_CUDA_GATE) : NULL,
+                                    .slot = gm_cuda_at(s, GM_CUDA_SLOT),
+                                    .slot_row = gm_cuda_at(s, GM_CUDA_SLOT_ROW),
                                     .stride = s->plan.wide,
                                     .bias_stride = w->expert_in_bias.stride,
                                     .hidden_stride = s->plan.expert_width,
                                     .most = most,
                                     .width = step->arch->expert_width,
                                     .n_experts = step->arch->n_experts,
+                                    .n_chosen = step->arch->n_chosen,
                                     .activation = step->arch->activation,
                                     .wide = s->wide});
 }
@@ -359,7 +364,7 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
         .bias = w->expert_out_bias.address,
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .slot = gm_cuda_at(s, GM_CUDA_SLOT),
-        .gate = gm_cuda_at(s, GM_CUDA_GATE),
+        .gate = s->arch->router.scales_input ? NULL : gm_cuda_at(s, GM_CUDA_GATE),
         .share = gm_cuda_share_of(s, w),
         .scales = w->expert_scale.address,
         .x_stride = s->plan.width,

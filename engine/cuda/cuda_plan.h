@@ -41,7 +41,7 @@
     X(SEEN)           /* (head rows, V bits) */                      \
     X(BEST)           /* (head rows) strongest tokens */             \
     X(ARRIVED)        /* (head rows) tickets */                      \
-    X(COSINE)         /* (positions, turning / 2) of both types */   \
+    X(COSINE)         /* (positions, turning / 2 and growth) */      \
     X(SINE)           /* likewise */                                 \
     X(STEP_DATA)      /* rows, head rows, tiles, runs */             \
     X(BLOCKS)         /* block tables of the cache */                \

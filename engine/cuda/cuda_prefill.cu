@@ -27,15 +27,16 @@ __device__ __forceinline__ float norm_factor(const float *x, int n, float epsilo
  * factor if the norm is over all heads. */
 template <typename W, int HEAD>
 __device__ __forceinline__ Pairs<HEAD> finish_head(const gm_cuda_attention &p, const float *head,
-                                                   const float *norm, float whole,
+                                                   const float *norm, float whole, float growth,
                                                    const Pairs<HEAD> &angle)
 {
     const int half = p.head_dim / 2;
     Pairs<HEAD> x, weight;
     load_head(p, head, half, 0.0f, x);
     load_head(p, norm ? norm : head, norm ? half : 0, 1.0f, weight);
-    if (norm && !p.norm_whole) whole = factor_of(sum_squares(x), p.head_dim, p.epsilon);
-    finish_pairs<W>(p, true, weight, whole, angle, x);
+    if (norm ? !p.norm_whole : p.norm_unit)
+        whole = factor_of(sum_squares(x), p.head_dim, p.epsilon);
+    finish_pairs<W>(p, true, weight, whole * growth, angle, x);
     return x;
 }
 
@@ -105,7 +106,8 @@ __global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attentio
         const float *norm = is_query ? p.q_norm : p.k_norm;
         if (norm && p.norm_whole) norm += at;
         Pairs<HEAD> x = finish_head<W>(p, qkv + (is_query ? 0 : p.at_k) + at, norm,
-                                       is_query ? whole[0] : whole[1], angle);
+                                       is_query ? whole[0] : whole[1],
+                                       is_query ? growth_of(p, turn) : 1.0f, angle);
         if (is_query)
             store_pairs(p, x, p.query + (r * p.n_heads + h) * p.head_stride);
         else

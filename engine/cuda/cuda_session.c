@@ -169,6 +169,9 @@ static gm_status send_angles(gm_cuda_session *s, gm_error *err)
         const gm_rope *rope = gm_arch_heads(s->arch, global).rope;
         if (of->angle > 0)
             gm_rope_fill(rope, n, of->angle, cosine + of->at_angle, sine + of->at_angle);
+        for (size_t p = 0; of->angle > rope->dim / 2 && p < n; p++)
+            cosine[of->at_angle + p * of->angle + rope->dim / 2] =
+                gm_global_growth(&s->arch->global, p);
     }
     const struct {
         gm_cuda_region to;

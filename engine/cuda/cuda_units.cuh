@@ -46,6 +46,7 @@ template <typename W> struct Unit {
     At<W> matrix;
     int row, unit;
     size_t hidden;
+    float gate = 1.0f;                 /* of what the expert reads */
     float bias[PAIR] = {-0.0f, -0.0f}; /* which adds nothing, to no bit */
 };
 
@@ -82,6 +83,7 @@ __device__ __forceinline__ Unit<W> chosen_unit(const gm_cuda_experts &p, int i)
     if (expert == GM_NO_EXPERT) return u;
     u.matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes, PAIR * p.expert_pairs * p.d_stride);
     find_rows(p, p.expert_apart, u);
+    if (p.in_gate) u.gate = p.in_gate[choice];
     if (p.in_bias) {
         const float *bias = p.in_bias + PAIR * expert * p.in_stride + u.unit;
         u.bias[0] = bias[0], u.bias[1] = bias[p.in_stride];
@@ -108,7 +110,7 @@ __device__ __forceinline__ void keep_units(const gm_cuda_experts &p, const Unit<
     if (lane >= n) return;
     first *= scale_of(u.matrix, rows, p.d_stride, u.unit);
     second *= scale_of(u.matrix, rows, p.d_stride, other);
-    if (!KNOWN) first += u.bias[0], second += u.bias[1];
+    if (!KNOWN) first = first * u.gate + u.bias[0], second = second * u.gate + u.bias[1];
     to += (KNOWN ? lane * p.a_stride : 0) + u.hidden;
     store(to, unit_of(p.activation, first, p.units == 1 ? second : first));
     if (p.units == 2 && other < width) store(to + 1, unit_of(p.activation, second, second));

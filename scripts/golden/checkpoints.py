@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, windows
+from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, norms, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
 STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "granitemoehybrid": ("input_linear.weight", "output_linear.weight"),
-           "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj")}
+           "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"), "llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
 ROUTERS = (".gate.weight", ".gate.wg.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -189,6 +189,7 @@ MODELS = {
     "lfm-tiny": (conv.config(), 1, 2),
     "afmoe-tiny": (windows.afmoe_config(), 1, 2),
     "exaone-tiny": (windows.exaone_config(), 1, 1),
+    "llama4-tiny": (llama.config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -196,7 +197,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, delta, global_heads, latent, mamba, norms, phimoe, windows)
+    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, norms, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -251,7 +252,7 @@ def tensor_shapes(config):
             shapes |= attention_tensors(config, s, p + "self_attn.")
         shapes[p + s.norms[1]] = (s.width,)
         if not s.is_moe(layer):
-            mlp(p + "mlp.", config["intermediate_size"])
+            mlp(p + "mlp.", config.get("intermediate_size_mlp", config["intermediate_size"]))
             continue
         shapes[p + "mlp.gate.weight"] = (s.experts, s.width)
         if getattr(s, "correction", False):
@@ -276,6 +277,8 @@ def tensor_shapes(config):
         shapes |= further.further_tensors(config)
     if config["model_type"] in STACKED:
         shapes = stacked(shapes, s.experts, *STACKED[config["model_type"]])
+    if config["model_type"] in llama.FAMILIES:
+        shapes = {name: (shape[0], shape[2], shape[1]) if len(shape) == 3 else shape for name, shape in shapes.items()}
     named = {name_of(config["model_type"], name): shape for name, shape in shapes.items()}
     return named | delta.further_tensors(config) if config["model_type"] in delta.FAMILIES else named
 

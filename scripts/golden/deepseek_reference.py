@@ -23,6 +23,7 @@ OTHER_NAMES = {  # a family's names, and what they are called here
         ".w2.": ".down_proj.",
     },
     "phimoe": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
+    "llama4_text": {".feed_forward.shared_expert.": ".mlp.shared_experts.", ".feed_forward.router.": ".mlp.gate.", ".feed_forward.": ".mlp."},
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "granitemoehybrid": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
@@ -144,7 +145,11 @@ def top_k(scores, k):
     return torch.argsort(scores, dim=-1, descending=True, stable=True)[:, :k]
 
 
-def route(z, k, renorm, bias=None, mode=None):
+def softmax(x):
+    return torch.softmax(x, dim=-1)
+
+
+def route(z, k, renorm, bias=None, mode=None, score=softmax):
     """The router after its matrix product. z: [T, E] fp32 logits -> ids [T, K], gates [T, K], mass [T], margin [T].
 
     bias: edit added before the softmax, for the choice and for the weights (the article's).
@@ -156,14 +161,14 @@ def route(z, k, renorm, bias=None, mode=None):
     for_weight = z + zero if mode in ("bias", "gate", "bias_mass") else z
     ranked = torch.sort(for_choice, dim=-1, descending=True).values
     margin = ranked[:, k - 1] - ranked[:, k] if k < z.shape[1] else torch.full_like(z[:, 0], torch.inf)
-    ids = torch.sort(top_k(torch.softmax(for_choice, dim=-1), k), dim=-1).values
-    weight = torch.softmax(for_weight, dim=-1).gather(1, ids)
+    ids = torch.sort(top_k(score(for_choice), k), dim=-1).values
+    weight = score(for_weight).gather(1, ids)
     order = torch.argsort(weight, dim=-1, descending=True, stable=True)
     ids, weight = ids.gather(1, order), weight.gather(1, order)
     mass = weight.sum(dim=-1)
     gates = weight / (mass[:, None] + 1e-20) if renorm else weight
     if mode == "bias_mass":
-        _, plain, _, _ = route(z, k, renorm)
+        _, plain, _, _ = route(z, k, renorm, score=score)
         gates = gates * (plain.sum(-1) / gates.sum(-1))[:, None]
     return ids, gates, mass, margin
 

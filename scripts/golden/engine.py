@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers, windows
+from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, norms, phimoe, tiny_tokenizers, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -91,6 +91,8 @@ def reference(config, weights, dtype=torch.float32):
         return conv.ConvReference(config, weights, dtype)
     if config["model_type"] in delta.FAMILIES:
         return delta.DeltaReference(config, weights, dtype)
+    if config["model_type"] in llama.FAMILIES:
+        return llama.LlamaReference(config, weights, dtype)
     if config["model_type"] in mamba.FAMILIES:
         return mamba.MambaReference(config, weights, dtype)
     if config["model_type"] in global_heads.FAMILIES:

@@ -27,7 +27,7 @@ from golden.live_tokenizer import program  # noqa: E402
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
           "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1, "lfm2-8b-a1b": 4}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
-# experts (FlexOlmo 3, Hunyuan and K-EXAONE 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
+# experts (FlexOlmo and Llama 4 three, Hunyuan and K-EXAONE 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
 KINDS = {"layer_types": ["linear_attention", "full_attention"], "rope_theta": 10000000}  # the other sizes are transformers' own
 SMALL_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "image_size": 16, "patch_size": 4}
 FEWER = {
@@ -80,6 +80,11 @@ FEWER = {
         "model_type": "granitemoehybrid", "hidden_size": 1536, "intermediate_size": 512, "shared_intermediate_size": 1024,
         "num_attention_heads": 12, "num_key_value_heads": 4, "num_local_experts": 16, "num_experts_per_tok": 6, "mamba_n_heads": 48,
         "mamba_d_head": 64, "mamba_d_state": 128, "tie_word_embeddings": True, "attention_multiplier": 0.0078125, **KINDS},
+    "Llama 4 Maverick, with chunks of 21 and queries that grow": {
+        "model_type": "llama4_text", "num_local_experts": 3, "interleave_moe_layer_step": 2, "no_rope_layer_interval": 2,
+        "attention_chunk_size": 21, "floor_scale": 7, "pad_token_id": 1, "bos_token_id": 1, "eos_token_id": 2,
+        "rope_parameters": {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 16.0, "low_freq_factor": 1.0, "high_freq_factor": 1.0,
+                            "original_max_position_embeddings": 8192}},
     "Nemotron-3-Nano-30B-A3B, a layer of each kind": {
         "model_type": "nemotron_h", "hidden_size": 2688, "layers_block_type": ["mamba", "moe", "attention", "mlp"],
         "intermediate_size": 1856, "mamba_head_dim": 64, "mamba_num_heads": 64, "moe_intermediate_size": 1856,

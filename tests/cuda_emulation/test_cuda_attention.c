@@ -78,18 +78,32 @@ static void rotate(const arena *a, const float *x, double *out)
     }
 }
 
+/* A norm without weights. */
+static void unit(double x[HEAD], float epsilon)
+{
+    double squares = 0.0;
+    for (size_t i = 0; i < HEAD; i++) squares += x[i] * x[i];
+    for (size_t i = 0; i < HEAD; i++) x[i] /= sqrt(squares / HEAD + (double)epsilon);
+}
+
 /* The softmax of q k over the positions that are seen, and the sink if there is one, times the
  * values. */
 static void attend(const arena *a, const gm_cuda_attention *how, size_t head, double out[HEAD])
 {
     const size_t kv_head = head / (HEADS / KV_HEADS), last = a->row.position;
     const size_t window = how->window ? (size_t)how->window : POSITIONS;
-    const size_t first = last >= window ? last - window + 1 : 0;
+    const size_t first = how->chunked     ? last - last % window
+                         : last >= window ? last - window + 1
+                                          : 0;
     const float *own = a->qkv + (size_t)how->at_v + kv_head * HEAD;
     double query[HEAD], key[HEAD], score[POSITIONS], squares = 0.0, factor = 1.0;
     double top = how->sinks ? (double)a->sinks[head] : -INFINITY;
     rotate(a, a->qkv + head * HEAD, query);
     rotate(a, a->qkv + (HEADS + kv_head) * HEAD, key);
+    if (how->norm_unit) unit(query, how->epsilon), unit(key, how->epsilon);
+    if (how->grows) /* by what follows a position's angles: here the next one's first */
+        for (size_t i = 0; i < HEAD; i++)
+            query[i] *= (double)a->cosine[(last + 1) * (size_t)(HEAD / 2)];
     for (size_t p = first; p <= last; p++) {
         score[p] = 0.0;
         for (size_t i = 0; i < HEAD; i++)
@@ -239,6 +253,40 @@ static void windows_and_sinks(void)
     free_arena(a, &how);
 }
 
+/* Of which some begin with their row, or with its split. */
+static void chunks(void)
+{
+    static const struct {
+        uint32_t position;
+        int window;
+    } cases[] = {{0, 1}, {63, 64}, {64, 64}, {128, 65}, {191, 66}, {300, 128}, {4200, 33}};
+    gm_cuda_how how;
+    arena *a = make_arena(&how);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_cuda_attention p = describe(a);
+        p.window = cases[i].window, p.chunked = true;
+        p.n_splits = gm_cuda_splits(SPLITS, (size_t)p.window);
+        compare_forms(&how, a, &p, cases[i].position);
+    }
+    free_arena(a, &how);
+}
+
+/* Norms without weights, and queries that grow. */
+static void lengths_of_queries_and_keys(void)
+{
+    gm_cuda_how how;
+    arena *a = make_arena(&how);
+    for (int way = 1; way < 4; way++) {
+        gm_cuda_attention p = describe(a);
+        p.norm_unit = way & 1;
+        p.norm_last = way & 1;
+        p.grows = way & 2;
+        p.epsilon = 0.3f;
+        compare_forms(&how, a, &p, 70);
+    }
+    free_arena(a, &how);
+}
+
 /* A value is its key before norm and rotation, or has a norm of its own. */
 static void values_that_are_keys(void)
 {
@@ -295,7 +343,7 @@ static void queries_of_a_tile_have_windows_of_their_own(void)
               cudaSuccess);
     float *query = at, *qkv = query + N * HEADS * STRIDE, *heads = qkv + N * QKV;
     gm_row *row = (gm_row *)(void *)(heads + N * HEADS * HEAD);
-    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+    for (size_t i = 0; i < 2 * sizeof windows / sizeof *windows; i++) {
         gm_cuda_attention p = describe(a);
         gm_rng rng = gm_rng_make(12, i);
         fill(a, POSITION);
@@ -303,7 +351,7 @@ static void queries_of_a_tile_have_windows_of_their_own(void)
         for (uint32_t r = 0; r < N; r++) row[r] = (gm_row){.position = POSITION + r};
         a->tile = (gm_tile){.first = 0, .n = N};
         p.row = row, p.qkv = qkv, p.query = query, p.heads = heads, p.n_rows = N;
-        p.window = windows[i], p.sinks = i % 2 ? a->sinks : NULL;
+        p.window = windows[i / 2], p.chunked = i % 2, p.sinks = i / 2 % 2 ? a->sinks : NULL;
         if (p.window == 1) p.scale = 40.0f; /* a score far below 0 is the only one */
         run_many(&how, &p, a);
         for (uint32_t r = 0; r < N; r++) { /* a row of it as the only one, after what is cached */
@@ -383,6 +431,6 @@ static void what_is_not_finite_is_marked(void)
     free_arena(a, &how);
 }
 
-TESTS(TEST(both_forms_are_the_definition), TEST(windows_and_sinks), TEST(values_that_are_keys),
-      TEST(scores_below_all_floats), TEST(queries_of_a_tile_have_windows_of_their_own),
-      TEST(what_is_not_finite_is_marked))
+TESTS(TEST(both_forms_are_the_definition), TEST(windows_and_sinks), TEST(chunks),
+      TEST(lengths_of_queries_and_keys), TEST(values_that_are_keys), TEST(scores_below_all_floats),
+      TEST(queries_of_a_tile_have_windows_of_their_own), TEST(what_is_not_finite_is_marked))

@@ -207,7 +207,8 @@ static void one_graph_for_all_of_it(void)
                   {"phimoe-tiny", 3},         {"deepseek-v2-tiny", 5},
                   {"deepseek-v3-tiny", 6},    {"qwen3-next-tiny", 3},
                   {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3},
-                  {"gemma4-tiny", 4},         {"lfm-tiny", 3}};
+                  {"gemma4-tiny", 4},         {"lfm-tiny", 3},
+                  {"llama4-tiny", 3}};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
         gm_model *gpu = open_tiny(models[m].name, "cuda", GM_NUMERICS_BF16);
         const gm_model_info *info = gm_model_get_info(gpu);
@@ -351,7 +352,7 @@ static void every_mode_and_window(void)
                    {"deepseek-v2-tiny", 0, 1, 1 | 4}, {"phimoe-tiny", 0, 1, 1 | 4},
                    {"granite-hybrid-tiny", 1, 2, 1},  {"nemotron-tiny", 0, 1, 7},
                    {"gemma4-tiny", 1, 2, 7},          {"lfm-tiny", 0, 1, 7},
-                   {"deepseek-tiny", 2, 2, 2}};
+                   {"deepseek-tiny", 2, 2, 2},        {"llama4-tiny", 0, 1, 7}};
     for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
         gm_model *cpu = open_tiny(windows[w].model, "cpu", GM_NUMERICS_F32);
         gm_model *gpu = open_tiny(windows[w].model, "cuda", GM_NUMERICS_F32);

@@ -56,8 +56,9 @@ static void widen(const gm_cuda_how *how, const void *from, void *to, size_t n)
     CHECK_INT(gm_cuda_widen_weights(how, &p), cudaSuccess);
 }
 
-/* Both kernels; the result is what they add to 0. */
-static void run(const gm_cuda_how *how, arena *a, gm_dtype dtype, float *result)
+/* Both kernels; the result is what they add to 0. Gates count what experts give, or `reads`: what
+ * they read. */
+static void run(const gm_cuda_how *how, arena *a, gm_dtype dtype, bool reads, float *result)
 {
     const bool four = dtype == GM_U8;
     memset(a->hidden, 0xff, sizeof a->hidden); /* NaN: what is not written is seen */
@@ -65,7 +66,8 @@ static void run(const gm_cuda_how *how, arena *a, gm_dtype dtype, float *result)
                          .norm = a->norm,
                          .out = a->result,
                          .expert = a->expert,
-                         .gate = a->gate,
+                         .gate = reads ? NULL : a->gate,
+                         .in_gate = reads ? a->gate : NULL,
                          .gate_up = four ? (const void *)a->in : a->wide_in,
                          .down = four ? (const void *)a->out : a->wide_out,
                          .gate_up_bytes = four ? sizeof a->in[0] : sizeof a->wide_in[0],
@@ -118,15 +120,15 @@ static double dot(const uint16_t *row, const double *x, size_t n)
     return sum;
 }
 
-/* What expert e makes of a row after the norm, its bias included. */
-static void compute_expert(const arena *a, size_t e, const double *x, double *out)
+/* What expert e makes of a row after the norm times a gate, its bias included. */
+static void compute_expert(const arena *a, size_t e, double by, const double *x, double *out)
 {
     static double hidden[UNITS];
     const float *bias = a->in_bias + e * 2 * UNITS;
     for (size_t f = 0; f < UNITS; f++) {
         const uint16_t *in = a->wide_in[e];
-        const double gate = fmin(dot(in + f * WIDTH, x, WIDTH) + (double)bias[f], 2.0);
-        const double up = dot(in + (UNITS + f) * WIDTH, x, WIDTH) + (double)bias[UNITS + f];
+        const double gate = fmin(by * dot(in + f * WIDTH, x, WIDTH) + (double)bias[f], 2.0);
+        const double up = by * dot(in + (UNITS + f) * WIDTH, x, WIDTH) + (double)bias[UNITS + f];
         hidden[f] = round_bf16(gate / (1.0 + exp(-1.7 * gate)) * (fmax(-2.0, fmin(up, 2.0)) + 1.0));
     }
     for (size_t d = 0; d < WIDTH; d++)
@@ -135,7 +137,7 @@ static void compute_expert(const arena *a, size_t e, const double *x, double *ou
 }
 
 /* What the experts of row r add to the residual. */
-static void compute_row(const arena *a, size_t r, double out[WIDTH])
+static void compute_row(const arena *a, size_t r, bool reads, double out[WIDTH])
 {
     static double x[WIDTH], y[WIDTH];
     const float *from = a->x + r * WIDTH;
@@ -147,17 +149,18 @@ static void compute_row(const arena *a, size_t r, double out[WIDTH])
     for (size_t d = 0; d < WIDTH; d++) out[d] = 0.0;
     for (size_t k = r * CHOSEN; k < (r + 1) * CHOSEN; k++) {
         if (a->expert[k] == GM_NO_EXPERT) continue;
-        compute_expert(a, (size_t)a->expert[k], x, y);
-        for (size_t d = 0; d < WIDTH; d++) out[d] += (double)a->gate[k] * y[d];
+        const double gate = (double)a->gate[k];
+        compute_expert(a, (size_t)a->expert[k], reads ? gate : 1.0, x, y);
+        for (size_t d = 0; d < WIDTH; d++) out[d] += (reads ? 1.0 : gate) * y[d];
     }
 }
 
 /* Largest difference to it. */
-static double definition_off(const arena *a, const float *got)
+static double definition_off(const arena *a, bool reads, const float *got)
 {
     double want[WIDTH], most = 0.0;
     for (size_t r = 0; r < ROWS; r++) {
-        compute_row(a, r, want);
+        compute_row(a, r, reads, want);
         for (size_t d = 0; d < WIDTH; d++)
             most = check_larger(most, fabs((double)got[r * WIDTH + d] - want[d]));
     }
@@ -182,8 +185,8 @@ static void four_bits_are_their_bf16(void)
         widen(&how, a->in[e], a->wide_in[e], (size_t)2 * UNITS * WIDTH);
         widen(&how, a->out[e], a->wide_out[e], (size_t)UNITS * WIDTH);
     }
-    run(&how, a, GM_BF16, want);
-    run(&how, a, GM_U8, got);
+    run(&how, a, GM_BF16, false, want);
+    run(&how, a, GM_U8, false, got);
     for (size_t i = 0; i < ROWS * WIDTH; i++)
         largest = check_larger(largest, fabs((double)want[i]));
     CHECK(largest > 0.0); /* the row after that without experts */
@@ -191,8 +194,11 @@ static void four_bits_are_their_bf16(void)
     if (!(off <= 1e-3 * largest)) /* a unit may be rounded to bf16 the other way */
         TEST_FAILED_("off by %.3g of %.3g", off, largest);
     for (size_t i = 0; i < WIDTH; i++) CHECK(got[i] == 0.0f && want[i] == 0.0f);
-    const double exact = definition_off(a, want);
+    const double exact = definition_off(a, false, want);
     if (!(exact <= 1e-3 * largest)) TEST_FAILED_("off by %.3g of %.3g", exact, largest);
+    run(&how, a, GM_BF16, true, want); /* gates of what experts read */
+    const double read = definition_off(a, true, want);
+    if (!(read <= 1e-3 * largest)) TEST_FAILED_("off by %.3g of %.3g", read, largest);
     printf("four bits: within %.2g of %.2g, bf16 within %.2g\n", off, largest, exact);
     CHECK_INT(cudaStreamDestroy(stream), cudaSuccess);
     CHECK_INT(cudaFreeHost(at), cudaSuccess);

@@ -31,6 +31,7 @@ enum {
     LFM,
     AFMOE,
     EXAONE,
+    LLAMA,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -41,7 +42,7 @@ static const char *const models[N_MODELS] = {
     [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
-    [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny"};
+    [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -149,7 +150,8 @@ static void whole_models_in_f32(void)
                                                       [GEMMA] = ONE | EACH | TWO | PACKED,
                                                       [LFM] = ONE | EACH | TWO | PACKED,
                                                       [AFMOE] = ONE | EACH | TWO | PACKED,
-                                                      [EXAONE] = EACH});
+                                                      [EXAONE] = EACH,
+                                                      [LLAMA] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -176,7 +178,8 @@ static void whole_models_in_bf16(void)
                                                        [GEMMA] = EACH | TWO | PACKED,
                                                        [LFM] = EACH | TWO | PACKED,
                                                        [AFMOE] = EACH | PACKED,
-                                                       [EXAONE] = PACKED});
+                                                       [EXAONE] = PACKED,
+                                                       [LLAMA] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -190,7 +193,8 @@ static void whole_models_in_int8(void)
                                                        [HYBRID] = EACH,
                                                        [NEMOTRON] = EACH | PACKED,
                                                        [GEMMA] = EACH | PACKED,
-                                                       [LFM] = EACH | PACKED});
+                                                       [LFM] = EACH | PACKED,
+                                                       [LLAMA] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
