@@ -247,8 +247,10 @@ static gm_status read_tied(const gm_json *config, const gm_json *own, const char
     static const char key[] = "tie_word_embeddings";
     gm_status status = GM_OK;
     bool inside, outside;
-    GM_TRY(gm_json_get_bool_or(config, key, arch->tied_head, &outside, where, err));
-    GM_TRY(gm_json_get_bool_or(own, key, outside, &inside, where, err));
+    GM_TRY(gm_json_get_bool_or(config, key, arch->family->tied_out ? false : arch->tied_head,
+                               &outside, where, err));
+    GM_TRY(gm_json_get_bool_or(arch->family->tied_out ? config : own, key, outside, &inside, where,
+                               err));
     if (inside != outside)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is %s, but %s in 'text_config'; expected the same", where,
                 key, outside ? "true" : "false", inside ? "true" : "false");

@@ -34,6 +34,8 @@ typedef struct gm_family {
     bool grid;     /* the config may name sections for positions in images */
     bool latent;   /* latent attention, which gm_latent_read reads */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
+    bool either;   /* stacked experts may be rows instead of columns */
+    bool tied_out; /* what stands around "text_config" says whether the embedding is the head */
     bool nested;   /* the model's own config is config.json's "text_config" */
     bool no_dense; /* the config names no width of dense layers: there are none */
     bool tied;     /* the embedding is the head where the config does not say */

@@ -90,7 +90,10 @@ gm_status gm_read_groups(const gm_json *config, const char *where, gm_arch *arch
 gm_status gm_read_corrected(const gm_json *config, bool renormalise, const char *where,
                             gm_arch *arch, gm_error *err) GM_MUST_USE;
 
-/* The rows of families_corrected.c in order; NULL after the last. */
+/* The rows of families_qwen.c in order; NULL after the last. */
+const gm_family *gm_qwen_family_at(size_t i);
+
+/* Those of families_corrected.c. */
 const gm_family *gm_corrected_family_at(size_t i);
 
 /* Those of families_latent.c. */
@@ -128,7 +131,7 @@ const gm_family *gm_global_family_at(size_t i);
 gm_status gm_read_windows(const gm_json *config, int every, const char *where, gm_arch *arch,
                           gm_error *err) GM_MUST_USE;
 
-/* The experts of Qwen's families, and which layers are dense (families.c). */
+/* The experts of Qwen's families, and which layers are dense (families_qwen.c). */
 gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 

@@ -331,6 +331,20 @@ static void find_names(gm_model *m)
     arch->stacked = has(m, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0]);
 }
 
+/* Published stacks may hold columns and those of a model that transformers has made hold rows: of
+ * as many as gate and up have together. */
+static void find_form(gm_model *m)
+{
+    gm_arch *arch = &m->arch;
+    gm_slice slice;
+    if (!arch->family->either) return;
+    (void)gm_arch_tensor(arch, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0], 0, &slice);
+    const gm_tensor *stack = gm_checkpoint_find(m->checkpoint, slice.name);
+    if (stack && stack->rank == 3 && stack->dim[1] == slice.stack_rows &&
+        stack->dim[2] == slice.cols)
+        arch->stored = GM_STORED_ROWS;
+}
+
 static const gm_model_options defaults = {0};
 
 gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
@@ -345,6 +359,7 @@ gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_optio
     GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
     find_head(m, options ? options : &defaults);
     find_names(m);
+    find_form(m);
     GM_TRY(complete(m, options ? options : &defaults, err));
     *out = m;
     m = NULL;

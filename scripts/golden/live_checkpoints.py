@@ -57,6 +57,12 @@ FEWER = {
     "Solar-Open-100B": {
         "model_type": "solar_open", "n_routed_experts": 16,
         "rope_parameters": {"factor": 2.0, "original_max_position_embeddings": 65536, "rope_theta": 1000000.0, "rope_type": "yarn"}},
+    "Qwen3-VL-30B-A3B": {
+        "model_type": "qwen3_vl_moe", "vision_config": SMALL_VISION | {"out_hidden_size": 2048, "deepstack_visual_indexes": [0]},
+        "text_config": {
+            "hidden_size": 2048, "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "num_experts": 16,
+            "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+            "rope_parameters": {"mrope_interleaved": True, "mrope_section": [24, 20, 20], "rope_theta": 5000000.0, "rope_type": "default"}}},
     "GLM-4.5V": {
         "model_type": "glm4v_moe", "vision_config": SMALL_VISION,
         "text_config": {
