@@ -86,7 +86,18 @@ out:
     return status;
 }
 
-/* The experts, by the headers of the checkpoint. */
+/* A wrong atlas is said before the weights are loaded. */
+static gm_status check_atlas(const char *path, const char *model_digest, gm_error *err)
+{
+    gm_atlas *atlas = NULL;
+    gm_status status = gm_atlas_open(&atlas, path, err);
+    if (status == GM_OK && atlas->model_digest[0] && strcmp(atlas->model_digest, model_digest) != 0)
+        gm_warn("'%s' is of another model; here its clusters only group the documents", path);
+    gm_atlas_close(atlas);
+    return status;
+}
+
+/* The experts, and whether the atlas is this model's, by the headers of the checkpoint. */
 static gm_status read_knockouts(request *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -96,17 +107,9 @@ static gm_status read_knockouts(request *r, gm_error *err)
     GM_TRY(gm_model_open(&model, r->run.o.model, &headers, err));
     GM_TRY(gm_knockouts_read(&r->knockouts, r->experts, r->layer ? &r->of_layer : NULL,
                              gm_model_get_info(model), (gm_edit_mode)r->mode, err));
+    if (r->atlas) GM_TRY(check_atlas(r->atlas, gm_model_get_info(model)->digest, err));
 out:
     gm_model_close(model);
-    return status;
-}
-
-/* A wrong atlas is said before the weights are loaded. */
-static gm_status check_atlas(const char *path, gm_error *err)
-{
-    gm_atlas *atlas = NULL;
-    gm_status status = path ? gm_atlas_open(&atlas, path, err) : GM_OK;
-    gm_atlas_close(atlas);
     return status;
 }
 
@@ -226,7 +229,6 @@ static gm_status ablate(request *r, gm_error *err)
         goto out;
     }
     GM_TRY(read_knockouts(r, err));
-    GM_TRY(check_atlas(r->atlas, err));
     GM_TRY(gm_run_open(&r->run, err));
     gm_catch_signals();
     GM_TRY(read_texts(r, err));

@@ -48,6 +48,8 @@ gm-probe ablate --model "$TINY" --corpus more.jsonl --min-tokens 20 --doc-tokens
     grep -c ' 2:1 '
 make_corpus 7 > other.jsonl
 gm-probe ablate --model "$TINY" --corpus other.jsonl --min-tokens 20 --quiet --experts 2:1 --atlas a.h5
+gm-probe ablate --model "$SRC/tests/golden/models/olmoe-tiny" --corpus c.jsonl --limit 4 --min-tokens 20 --quiet \
+    --experts 1:1 --atlas a.h5 > /dev/null
 
 echo "-- a run that was stopped goes on, and ends with the same bytes:"
 head -n 17 t.csv > r.csv.begun
