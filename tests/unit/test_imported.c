@@ -70,8 +70,14 @@ static void choices_are_taken_strongest_first(void)
     CHECK_BYTES(in.counts, counts, sizeof counts);
     CHECK(in.token_id[0] == 7 && in.token_id[1] == 9);
     CHECK(in.phase[0] == GM_TRACE_TEMPLATE && in.phase[1] == GM_TRACE_GENERATED);
+    gm_json *next = parse("{\"token_ids\":[7,9],\"routed_experts\":[[[1,0],[2,3]],[[3,1],[0,2]]],"
+                          "\"gates\":[[[1,1],[1,1]],[[1,1],[1,1]]],"
+                          "\"topk_mass\":[[1,1],[1,1]],\"margin\":[[1,1],[1,1]]}");
+    CHECK_OK(gm_imported_read(&in, next, &form, "f:2", &err), err);
+    CHECK(in.phase[0] == GM_TRACE_PROMPT && in.phase[1] == GM_TRACE_PROMPT && in.id == NULL);
     gm_imported_clear(&in);
     gm_json_free(line);
+    gm_json_free(next);
 }
 
 /* As servers give them: ids alone, the last token without a choice, a layer without experts. */
@@ -106,6 +112,7 @@ static void null_is_a_bad_row(void)
         CHECK_OK(gm_imported_read(&in, line, &form, "f:1", &err), err);
         CHECK(in.n_tokens == 2 && in.n_bad == 1);
         CHECK(in.expert[0] == GM_TRACE_NO_EXPERT && in.expert[2] == 1);
+        CHECK(in.gate[0] == 0 && in.gate[1] == 0 && in.gate[2] == 1);
         CHECK_BYTES(in.counts, counts, sizeof counts);
     }
     gm_imported_clear(&in);
@@ -201,6 +208,10 @@ static void a_wrong_line_is_refused(void)
                   "'counts[0][0]' is 4, expected a whole number from 0 to 3");
     check_refused(COUNTS, "{\"n_tokens\":3,\"counts\":[[3,2,1],[0,3,3]]}",
                   "'counts[0]' has 3 items, expected 4");
+    check_refused(COUNTS, "{\"n_tokens\":3,\"counts\":[[3,2,1,0],[0,3,\"3\",0]]}",
+                  "'counts[1][2]' has type string, expected a number or null");
+    check_refused(COUNTS, "{\"n_tokens\":0,\"counts\":[[0,0,0,0],[0,0,0,0]]}",
+                  "'n_tokens' is 0, expected");
     check_refused(COUNTS, "{\"counts\":[[3,2,1,0],[0,3,3,0]]}", "'n_tokens' is missing");
 }
 
@@ -218,6 +229,7 @@ static void a_first_line_without_a_form_is_refused(void)
                  {IDS(TWO, ",\"topk_mass\":[[1,1],[1,1]],\"margin\":null"), "expected both or"},
                  {"{\"counts\":[[1]]}", "'n_tokens' is missing"},
                  {"{\"n_tokens\":2,\"counts\":[[1,0]]}", "'counts[0]' sums to 1 for 2 tokens"},
+                 {"{\"n_tokens\":0,\"counts\":[[1,0]]}", "'n_tokens' is 0, expected"},
                  {"{\"n_tokens\":2,\"counts\":7}", "'counts[0]' sums to 0"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         gm_import_form form;
