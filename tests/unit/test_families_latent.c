@@ -50,6 +50,25 @@ static const char v3[] =
     "\"transformers_version\":\"4.33.1\",\"use_cache\":true,\"v_head_dim\":128,"
     "\"vocab_size\":129280}";
 
+/* moonshotai/Kimi-K2-Instruct: its sizes in the keys of DeepSeek-V3, whose class it names, and the
+ * type that it has of its own; likewise but for the fp8. */
+static const char kimi[] =
+    "{\"architectures\":[\"DeepseekV3ForCausalLM\"],\"attention_bias\":false,"
+    "\"attention_dropout\":0.0,\"bos_token_id\":163584,\"eos_token_id\":163585,"
+    "\"first_k_dense_replace\":1,\"hidden_act\":\"silu\",\"hidden_size\":7168,"
+    "\"initializer_range\":0.02,\"intermediate_size\":18432,\"kv_lora_rank\":512,"
+    "\"max_position_embeddings\":131072,\"model_type\":\"kimi_k2\","
+    "\"moe_intermediate_size\":2048,\"moe_layer_freq\":1,\"n_group\":1,\"n_routed_experts\":384,"
+    "\"n_shared_experts\":1,\"norm_topk_prob\":true,\"num_attention_heads\":64,"
+    "\"num_experts_per_tok\":8,\"num_hidden_layers\":61,\"num_key_value_heads\":64,"
+    "\"num_nextn_predict_layers\":0,\"q_lora_rank\":1536,\"qk_nope_head_dim\":128,"
+    "\"qk_rope_head_dim\":64,\"rms_norm_eps\":1e-06,\"rope_scaling\":{\"beta_fast\":1.0,"
+    "\"beta_slow\":1.0,\"factor\":32.0,\"mscale\":1.0,\"mscale_all_dim\":1.0,"
+    "\"original_max_position_embeddings\":4096,\"type\":\"yarn\"},\"rope_theta\":50000.0,"
+    "\"routed_scaling_factor\":2.827,\"scoring_func\":\"sigmoid\",\"tie_word_embeddings\":false,"
+    "\"topk_group\":1,\"topk_method\":\"noaux_tc\",\"use_cache\":true,\"v_head_dim\":128,"
+    "\"vocab_size\":163840}";
+
 /* zai-org/GLM-4.7-Flash's published config. */
 static const char lite[] =
     "{\"architectures\":[\"Glm4MoeLiteForCausalLM\"],\"attention_bias\":false,"
@@ -111,6 +130,19 @@ static void reads_v3(void)
     CHECK(slice.rows == 128 * 192 && slice.cols == 1536);
     CHECK(gm_arch_tensor(&a, GM_ROLE_Q_NORM, 3, 0, &slice) && slice.cols == 1536);
     CHECK(!gm_arch_tensor(&a, GM_ROLE_Q, 3, 0, &slice));
+    gm_arch_clear(&a);
+}
+
+/* Between pairs that keep their step and those that turn 32 times slower lies none: one turn over
+ * the original context is pair 19.2's, 32 ln(4096 / 2 pi) / ln 50000. */
+static void reads_kimi(void)
+{
+    gm_arch a = read_config_text(kimi);
+    check_parameters(&a, 1026408232448.0, 32861500928.0, 0.0); /* transformers'; 1 T, 32 B */
+    CHECK(a.n_moe == 60 && a.router.n_groups == 1 && a.router.scale == 2.827f && a.n_mtp == 0);
+    for (size_t i = 0; i < 32; i++)
+        CHECK_NEAR(gm_rope_step(&a.rope, i) * pow(50000.0, (double)i / 32.0),
+                   i < 20 ? 1.0 : 1.0 / 32.0, 1e-9);
     gm_arch_clear(&a);
 }
 
@@ -270,6 +302,7 @@ static void other_numbers_have_another_digest(void)
     }
 }
 
-TESTS(TEST(reads_v2_lite), TEST(reads_v3), TEST(reads_glm_lite), TEST(reads_which_layers_are_dense),
-      TEST(reads_latents_instead_of_heads), TEST(the_cache_is_counted_for_both_devices),
-      TEST(refuses_what_is_not_computed), TEST(other_numbers_have_another_digest))
+TESTS(TEST(reads_v2_lite), TEST(reads_v3), TEST(reads_kimi), TEST(reads_glm_lite),
+      TEST(reads_which_layers_are_dense), TEST(reads_latents_instead_of_heads),
+      TEST(the_cache_is_counted_for_both_devices), TEST(refuses_what_is_not_computed),
+      TEST(other_numbers_have_another_digest))
