@@ -4,12 +4,6 @@
 
 enum { THREADS = 256 };
 
-/* RMSNorm's factor, from a thread's part of the squares. */
-__device__ __forceinline__ float factor_of(float squares, const gm_cuda_apart &p, float *scratch)
-{
-    return 1.0f / sqrtf(block_sum(squares, scratch) / (float)p.width + p.epsilon);
-}
-
 /* A block a row. A thread reads of `experts` what it wrote itself. Launch: (rows), THREADS. */
 __global__ static void __launch_bounds__(THREADS) apart_kernel(gm_cuda_apart p)
 {
@@ -24,15 +18,15 @@ __global__ static void __launch_bounds__(THREADS) apart_kernel(gm_cuda_apart p)
         of_experts = fmaf(experts[i], experts[i], of_experts);
         of_always = fmaf(always[i], always[i], of_always);
     }
-    of_experts = factor_of(of_experts, p, scratch);
-    of_always = factor_of(of_always, p, scratch);
+    of_experts = factor_of(block_sum(of_experts, scratch), p.width, p.epsilon);
+    of_always = factor_of(block_sum(of_always, scratch), p.width, p.epsilon);
     for (int i = threadIdx.x; i < p.width; i += THREADS) {
         const float sum =
             experts[i] * of_experts * p.expert_norm[i] + always[i] * of_always * p.always_norm[i];
         experts[i] = sum;
         of_sum = fmaf(sum, sum, of_sum);
     }
-    of_sum = factor_of(of_sum, p, scratch);
+    of_sum = factor_of(block_sum(of_sum, scratch), p.width, p.epsilon);
     for (int i = threadIdx.x; i < p.width; i += THREADS)
         x[i] = fmaf(p.residual_scale, experts[i] * of_sum * p.norm[i], x[i]) * scale;
 }

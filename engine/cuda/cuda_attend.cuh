@@ -70,12 +70,6 @@ __device__ __forceinline__ void load_head(const gm_cuda_attention &p, const floa
     }
 }
 
-/* RMSNorm's, from the sum of squares of n elements. */
-__device__ __forceinline__ float factor_of(float squares, int n, float epsilon)
-{
-    return 1.0f / sqrtf(squares / (float)n + epsilon);
-}
-
 /* The sum of squares of a head, by its warp. */
 template <int HEAD> __device__ __forceinline__ float sum_squares(const Pairs<HEAD> &x)
 {

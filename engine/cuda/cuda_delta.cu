@@ -61,7 +61,7 @@ __device__ __forceinline__ void finish_given(const gm_cuda_delta &p, const Vecto
     float squares = 0.0f;
     for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS)
         squares = fmaf(mine.given[i], mine.given[i], squares);
-    const float factor = 1.0f / sqrtf(block_sum(squares, scratch) / (float)p.value + p.epsilon);
+    const float factor = factor_of(block_sum(squares, scratch), p.value, p.epsilon);
     for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS)
         to[i] = mine.given[i] * factor * mine.norm[i] * mine.gate[i];
 }
@@ -250,7 +250,7 @@ __global__ static void __launch_bounds__(THREADS) delta_finish_kernel(gm_cuda_de
         W *to = (W *)p.rounded + r * p.heads_stride + h * p.value;
         float squares = 0.0f;
         for (int i = lane; i < p.value; i += WARP) squares = fmaf(given[i], given[i], squares);
-        const float factor = 1.0f / sqrtf(warp_sum(squares) / (float)p.value + p.epsilon);
+        const float factor = factor_of(warp_sum(squares), p.value, p.epsilon);
         for (int i = lane; i < p.value; i += WARP)
             store(to + i, given[i] * factor * p.norm[i] * silu(gate[i]));
     }

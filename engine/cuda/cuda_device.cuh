@@ -194,6 +194,12 @@ __device__ __forceinline__ float block_mean(const float *x, int n, float *scratc
     return block_sum(sum, scratch) / (float)n;
 }
 
+/* A norm's, from the sum of squares of n elements; of LayerNorm's, less their mean. */
+__device__ __forceinline__ float factor_of(float squares, int n, float epsilon)
+{
+    return 1.0f / sqrtf(squares / (float)n + epsilon);
+}
+
 /* A row of x through the norm into shared memory, by the whole block; `norm` NULL: as it is.
  * W: rounded for products with W. Zeros after `width`. */
 template <typename W>
@@ -214,7 +220,7 @@ __device__ __forceinline__ void place_row(const float *x, const float *norm, con
             bring(more, x, from, width, mean);
             squares = add_squares(more, squares);
         }
-        scale = 1.0f / sqrtf(block_sum(squares, scratch) / (float)width + epsilon);
+        scale = factor_of(block_sum(squares, scratch), width, epsilon);
     }
 #pragma unroll 1
     for (int from = 0;;) {

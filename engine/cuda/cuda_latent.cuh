@@ -75,7 +75,7 @@ __device__ __forceinline__ void append_latent(const gm_cuda_latents &p, size_t r
     float squares = 0.0f;
 #pragma unroll 4
     for (int i = lane; i < p.kv; i += WARP) squares = fmaf(latent[i], latent[i], squares);
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / (float)p.kv + GM_LATENT_EPSILON);
+    const float factor = factor_of(warp_sum(squares), p.kv, GM_LATENT_EPSILON);
     bool wrong = false;
 #pragma unroll 4
     for (int i = lane; i < p.kv; i += WARP)

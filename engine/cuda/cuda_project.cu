@@ -119,7 +119,7 @@ template <typename W> __global__ static void norm_kernel(gm_cuda_norm p)
         float squares = 0.0f;
         for (int i = threadIdx.x; i < p.width; i += blockDim.x)
             squares = fmaf(x[i] - mean, x[i] - mean, squares);
-        scale = 1.0f / sqrtf(block_sum(squares, scratch) / (float)p.width + p.epsilon);
+        scale = factor_of(block_sum(squares, scratch), p.width, p.epsilon);
     }
     for (int i = threadIdx.x; i < p.width; i += blockDim.x) {
         float y = p.norm ? ((x[i] - mean) * scale) * p.norm[i] : x[i];

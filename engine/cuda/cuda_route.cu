@@ -108,7 +108,7 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
     __syncthreads();
     squares = squares_of[0], dot = dot_of[0];
     for (int w = 1; w < WARPS; w++) squares += squares_of[w], dot += dot_of[w];
-    const float scale = p.norm ? 1.0f / sqrtf(squares / (float)p.width + p.epsilon) : 1.0f;
+    const float scale = p.norm ? factor_of(squares, p.width, p.epsilon) : 1.0f;
     const float logit = dot * scale + bias;
     return output < p.n_experts ? finish_logit(p, output, logit) : logit;
 }

@@ -59,7 +59,7 @@ __global__ static void __launch_bounds__(FINISH_THREADS) scan_finish_kernel(gm_c
         given[i] = y;
         squares = fmaf(y, y, squares);
     }
-    const float factor = 1.0f / sqrtf(block_sum(squares, scratch) / (float)width + p.epsilon);
+    const float factor = factor_of(block_sum(squares, scratch), width, p.epsilon);
     for (int i = (int)threadIdx.x; i < width; i += FINISH_THREADS)
         store(to + i, given[i] * factor * norm[i]);
     if (MANY)
