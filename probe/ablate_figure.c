@@ -79,7 +79,8 @@ gm_status gm_ablate_figure(const gm_ablate *a, const char *path, bool replace, g
                 value[p * LE + a->out->at[x].at[0]] =
                     (float)gm_ablate_rows(a, x)[group[p]].loss.change;
     }
-    const gm_heat_figure figure = {.title = "Loss without each expert, change",
+    const gm_heat_figure figure = {.title =
+                                       "Change of the loss without each expert (grey: not tried)",
                                    .panel = panel,
                                    .n_panels = (int)n,
                                    .rows = info->n_moe_layers,
