@@ -442,7 +442,7 @@ out:
         [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.feed_forward.experts.down_proj"}
 
 static const gm_family families[] = {
-    /* with what sees images, and the text's part alone; each */
+    /* each with what sees images, and the text's part alone */
     {.architecture = "Gemma4ForConditionalGeneration",
      .model_type = "gemma4",
      .nested = true,

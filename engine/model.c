@@ -331,18 +331,24 @@ static void find_names(gm_model *m)
     arch->stacked = has(m, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0]);
 }
 
-/* Published stacks may hold columns and those of a model that transformers has made hold rows: of
- * as many as gate and up have together. */
+/* Has a stack the shape of rows? A square one has that of columns, too. */
+static bool fits_rows(const gm_model *m, gm_role role)
+{
+    gm_slice slice;
+    (void)gm_arch_tensor(&m->arch, role, m->arch.layer_of_moe[0], 0, &slice);
+    const gm_tensor *stack = gm_checkpoint_find(m->checkpoint, slice.name);
+    return stack && stack->rank == 3 && stack->dim[1] == slice.stack_rows &&
+           stack->dim[2] == slice.cols;
+}
+
+/* Published stacks may hold columns, and those of a model that transformers has made rows. Gate and
+ * up together are square where experts are half as wide as the model, `down` where they are as wide
+ * as it is: never both. */
 static void find_form(gm_model *m)
 {
-    gm_arch *arch = &m->arch;
-    gm_slice slice;
-    if (!arch->family->either) return;
-    (void)gm_arch_tensor(arch, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0], 0, &slice);
-    const gm_tensor *stack = gm_checkpoint_find(m->checkpoint, slice.name);
-    if (stack && stack->rank == 3 && stack->dim[1] == slice.stack_rows &&
-        stack->dim[2] == slice.cols)
-        arch->stored = GM_STORED_ROWS;
+    if (m->arch.family->either && fits_rows(m, GM_ROLE_EXPERT_GATE) &&
+        fits_rows(m, GM_ROLE_EXPERT_DOWN))
+        m->arch.stored = GM_STORED_ROWS;
 }
 
 static const gm_model_options defaults = {0};

@@ -7,6 +7,7 @@
 #include "tests/engine_run.h"
 #include "tests/put_file.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #define QWEN3 TEST_DATA "/golden/models/qwen3-tiny"
@@ -88,14 +89,15 @@ typedef struct stacks {
     uint16_t gate_up[LAYERS][EXPERTS * 2 * WIDE * WIDTH], down[LAYERS][EXPERTS * WIDTH * WIDE];
 } stacks;
 
-/* A matrix to the rows from `first` on of one that has `rows`, or to its columns. */
-static void put(uint16_t *to, const gm_tensor *from, bool columns, size_t rows, size_t first)
+/* The first (rows,cols) of a matrix to the rows from `first` on of one that has `all`, or to its
+ * columns. */
+static void put(uint16_t *to, const gm_tensor *from, size_t rows, size_t cols, bool columns,
+                size_t all, size_t first)
 {
     const uint16_t *value = from->data;
-    const size_t n = from->dim[1];
-    for (size_t i = 0; i < from->dim[0] * n; i++) {
-        const size_t r = first + i / n, c = i % n;
-        to[columns ? c * rows + r : r * n + c] = value[i];
+    for (size_t i = 0; i < rows * cols; i++) {
+        const size_t r = i / cols, c = i % cols, at = first + r;
+        to[columns ? c * all + at : at * cols + c] = value[r * from->dim[1] + c];
     }
 }
 
@@ -120,10 +122,11 @@ static void add_stack(stacks *s, int layer, const char *part, bool columns, uint
                     .n_bytes = EXPERTS * rows * cols * sizeof *data});
 }
 
-/* The numbers of qwen3-tiny as a model that sees images has them. */
-static void write_vision(const char *folder, bool columns)
+/* The numbers of qwen3-tiny as a model that sees images has them; of each expert the first `wide`
+ * units. */
+static void write_vision(const char *folder, bool columns, size_t wide)
 {
-    char name[96];
+    char name[96], width[40];
     gm_checkpoint *c;
     gm_error err = {0};
     gm_text config = {0}, inner = {0};
@@ -136,8 +139,9 @@ static void write_vision(const char *folder, bool columns)
         if (sscanf(t->name, "model.layers.%d.mlp.experts.%d.%4[a-z]", &l, &e, part) == 3) {
             const bool down = strcmp(part, "down") == 0;
             uint16_t *to =
-                down ? s->down[l] + e * WIDTH * WIDE : s->gate_up[l] + e * 2 * WIDE * WIDTH;
-            put(to, t, columns, down ? WIDTH : 2 * WIDE, strcmp(part, "up") == 0 ? WIDE : 0);
+                (down ? s->down[l] : s->gate_up[l]) + (size_t)e * WIDTH * wide * (down ? 1 : 2);
+            put(to, t, down ? WIDTH : wide, down ? wide : WIDTH, columns, down ? WIDTH : 2 * wide,
+                strcmp(part, "up") == 0 ? wide : 0);
             continue;
         }
         const bool inside = strncmp(t->name, "model.", 6) == 0;
@@ -146,15 +150,17 @@ static void write_vision(const char *folder, bool columns)
         add(s, name, *t);
     }
     for (int l = 0; l < LAYERS; l++) {
-        add_stack(s, l, "gate_up_proj", columns, s->gate_up[l], 2 * WIDE, WIDTH);
-        add_stack(s, l, "down_proj", columns, s->down[l], WIDTH, WIDE);
+        add_stack(s, l, "gate_up_proj", columns, s->gate_up[l], 2 * wide, WIDTH);
+        add_stack(s, l, "down_proj", columns, s->down[l], WIDTH, wide);
     }
     const float seen = 1.0f;
     add(s, "model.visual.norm.weight",
         (gm_tensor){.dtype = GM_F32, .rank = 1, .dim = {1}, .data = &seen, .n_bytes = 4});
 
-    CHECK(mkdir(folder, 0777) == 0);
+    CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST);
     CHECK_OK(gm_text_read_file(&inner, QWEN3 "/config.json", 1 << 16, &err), err);
+    snprintf(width, sizeof width, "\"moe_intermediate_size\": %2zu", wide);
+    memcpy(strstr(inner.at, "\"moe_intermediate_size\": 10"), width, strlen(width));
     CHECK_OK(gm_text_printf(&config, &err,
                             OUTSIDE "\"tie_word_embeddings\":false,\"text_config\":%s}", inner.at),
              err);
@@ -187,7 +193,7 @@ static void stacks_of_either_form_are_the_single_experts(void)
                                                                and as published */
     outcome want = run_tokens(QWEN3);
     for (int columns = 0; columns < 2; columns++) {
-        write_vision(forms[columns], columns);
+        write_vision(forms[columns], columns, WIDE);
         outcome got = run_tokens(forms[columns]);
         check_same(forms[columns], &got, &want);
         outcome_free(&got);
@@ -195,6 +201,17 @@ static void stacks_of_either_form_are_the_single_experts(void)
     outcome_free(&want);
 }
 
+/* Where experts are half as wide as the model, gate and up are square. */
+static void square_stacks_are_not_mixed_up(void)
+{
+    write_vision("square-rows", false, WIDTH / 2);
+    write_vision("square-columns", true, WIDTH / 2);
+    outcome want = run_tokens("square-rows"), got = run_tokens("square-columns");
+    check_same("square", &got, &want);
+    outcome_free(&want);
+    outcome_free(&got);
+}
+
 TESTS(TEST(reads_qwen3_vision), TEST(what_stands_around_it_says_what_the_head_is),
       TEST(refuses_gates_that_are_not_renormalised),
-      TEST(stacks_of_either_form_are_the_single_experts))
+      TEST(stacks_of_either_form_are_the_single_experts), TEST(square_stacks_are_not_mixed_up))
