@@ -73,7 +73,7 @@ class Shape:
     residual_scale: float
     logits_divisor: float
     norms: tuple = ("input_layernorm.weight", "post_attention_layernorm.weight")  # of attention and of the MLP,
-    behind: bool = False  # after them instead of before them
+    post_norm: bool = False  # the norms are after them, not before
     norm_last: bool = False  # of q and k, after the rotation
 
     @staticmethod
@@ -247,7 +247,7 @@ class Reference:
 
     def add(self, x, part, norm):
         """x and what a part of the layer gives, its norm before or after it."""
-        y = self.norm(part(x), norm) if self.shape.behind else part(self.norm(x, norm))
+        y = self.norm(part(x), norm) if self.shape.post_norm else part(self.norm(x, norm))
         return x + self.shape.residual_scale * y
 
     def forward(self, ids, bias=None, mode=None):

@@ -1,8 +1,8 @@
 """engine - goldens of the forward pass, the router, steering and greedy generation for the tiny checkpoints.
 
-Those of OLMoE, Qwen2-MoE, Qwen3-MoE, Mixtral and Granite come from transformers; DeepSeek v1's (not in transformers in its GigaChat form) from
-deepseek_reference, whose shared parts are held against transformers here through the others. Everything runs on one
-thread in fp32, and once more in fp64 to say how far fp32 itself is from the exact result.
+They come from transformers, against which each family as written here is held; only DeepSeek v1's, which transformers does not have
+in GigaChat's form, come from deepseek_reference, whose parts the other families share. Everything runs on one thread in fp32, and
+once more in fp64 to say how far fp32 itself is from the exact result.
 """
 
 import copy
@@ -67,6 +67,11 @@ FLIPS = (
 IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sliding_window",),
         "nemotron_h": ("rms_norm_eps", "n_shared_experts")}  # they mean nothing
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
+REFERENCES = {  # by the module that a family has to itself
+    conv: conv.ConvReference, corrected: corrected.CorrectedReference, delta: delta.DeltaReference,
+    global_heads: global_heads.GlobalHeadsReference, latent: latent.LatentReference, llama: llama.LlamaReference,
+    mamba: mamba.MambaReference, norms: norms.NormsReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
+}
 
 
 def make_tokens(config, seed, lengths):
@@ -83,27 +88,8 @@ def make_tokens(config, seed, lengths):
 
 def reference(config, weights, dtype=torch.float32):
     """The model written plainly."""
-    if config["model_type"] in latent.FAMILIES:
-        return latent.LatentReference(config, weights, dtype)
-    if config["model_type"] in corrected.FAMILIES:
-        return corrected.CorrectedReference(config, weights, dtype)
-    if config["model_type"] in conv.FAMILIES:
-        return conv.ConvReference(config, weights, dtype)
-    if config["model_type"] in delta.FAMILIES:
-        return delta.DeltaReference(config, weights, dtype)
-    if config["model_type"] in llama.FAMILIES:
-        return llama.LlamaReference(config, weights, dtype)
-    if config["model_type"] in mamba.FAMILIES:
-        return mamba.MambaReference(config, weights, dtype)
-    if config["model_type"] in global_heads.FAMILIES:
-        return global_heads.GlobalHeadsReference(config, weights, dtype)
-    if config["model_type"] in norms.FAMILIES:
-        return norms.NormsReference(config, weights, dtype)
-    if config["model_type"] in phimoe.FAMILIES:
-        return phimoe.PhiMoEReference(config, weights, dtype)
-    if config["model_type"] in windows.FAMILIES:
-        return windows.WindowsReference(config, weights, dtype)
-    return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
+    own = gpt_oss.GptOss if config["model_type"] == "gpt_oss" else REFERENCES.get(checkpoints.module_of(config), Reference)
+    return own(config, weights, dtype)
 
 
 def flips(config):

@@ -60,7 +60,7 @@ def shape(c):
         s.theta *= c["rope_scaling"]["alpha"] ** (s.head_dim / (s.head_dim - 2))
         return s
     s = Shape.from_config(c)
-    s.qk_norm, s.theta, s.behind = "full", c.get("rope_theta", 5e5), True
+    s.qk_norm, s.theta, s.post_norm = "full", c.get("rope_theta", 5e5), True
     s.norms = ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")
     return s
 
