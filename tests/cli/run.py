@@ -87,9 +87,10 @@ def check_case(case, got):
         if want == text or lines_match(want.split("\n"), text.split("\n")):
             continue
         same = False
+        found = "\n".join(keep_patterns(want.split("\n"), text.split("\n")))
         sys.stdout.writelines(
             difflib.unified_diff(
-                want.splitlines(True), text.splitlines(True), path.name, f"{case.stem}: found"
+                want.splitlines(True), found.splitlines(True), path.name, f"{case.stem}: found"
             )
         )
     return same
