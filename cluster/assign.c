@@ -44,18 +44,21 @@ static gm_status check_trace(const gm_atlas *atlas, const gm_trace *news, const 
     return GM_OK;
 }
 
-/* Document i of the trace. */
+/* Document i of the trace: the columns of the CSV. */
 static void put_placed(gm_json_out *out, const gm_atlas *atlas, const gm_trace_samples *samples,
                        size_t i, const gm_placed *p)
 {
     char hex[65];
     gm_sha256_hex(samples->sha + 32 * i, hex);
-    bool known = p->nearest != GM_ATLAS_NONE;
+    bool known = p->nearest != GM_ATLAS_NONE, named = p->cluster >= 0 && atlas->name[p->cluster][0];
     gm_json_open_object(out, NULL);
     gm_json_put_string(out, "id", samples->id[i]);
+    gm_json_put_string(out, "subset",
+                       samples->n_subsets > 0 ? samples->subset_name[samples->subset[i]] : NULL);
     gm_json_put_f64(out, "x", (double)p->xy[0]);
     gm_json_put_f64(out, "y", (double)p->xy[1]);
     gm_json_put_i64(out, "cluster", p->cluster);
+    gm_json_put_string(out, "cluster_name", named ? atlas->name[p->cluster] : NULL);
     gm_json_put_f64(out, "probability", (double)p->probability);
     gm_json_put_string(out, "nearest", known ? atlas->id[p->nearest] : NULL);
     gm_json_put_f64(out, "distance", p->distance);
@@ -213,13 +216,13 @@ int gm_cluster_assign(int argc, char **argv)
         "nearest. Above .99 the document is unlike them all, and its place says little.\n"
         "  gm-cluster assign run.atlas.h5 other.trace.h5 -o placed.csv\n",
         opts, &argc, argv, &err);
-    const char *dot = c.out ? strrchr(c.out, '.') : NULL;
-    c.json = dot && strcmp(dot, ".json") == 0;
+    c.json = c.out && gm_ends_in(c.out, ".json");
     if (status == GM_OK && argc != 3)
-        status = gm_fail(&err, GM_EARG, "expected an atlas and a trace, found %d", argc - 1);
+        status = gm_fail(&err, GM_EARG, "expected an atlas and a trace, found %d argument%s",
+                         argc - 1, gm_plural((size_t)argc - 1));
     if (status == GM_OK && c.out == NULL)
-        status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
-    if (status == GM_OK && !c.json && !(dot && strcmp(dot, ".csv") == 0))
+        status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the documents");
+    if (status == GM_OK && !c.json && !gm_ends_in(c.out, ".csv"))
         status = gm_fail(&err, GM_EARG, "'%s': expected a name that ends in .csv or .json", c.out);
     if (status == GM_OK) {
         usage = false;

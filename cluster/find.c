@@ -127,7 +127,8 @@ int gm_cluster_find(int argc, char **argv)
     GM_TRY(gm_opt_parse("gm-cluster find ATLAS WORD... [--trace FILE]", details, opts, &argc, argv,
                         &err));
     if (argc < 3)
-        GM_TRY(gm_fail(&err, GM_EARG, "expected an atlas and words, found %d arguments", argc - 1));
+        GM_TRY(gm_fail(&err, GM_EARG, "expected an atlas and words, found %d argument%s", argc - 1,
+                       gm_plural((size_t)argc - 1)));
     usage = false;
     const gm_opt_list words = {(const char **)(argv + 2), (size_t)argc - 2};
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));

@@ -188,7 +188,7 @@ int gm_probe_read(int argc, char **argv)
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
     if (status == GM_OK && o.out == NULL)
-        status = gm_fail(&err, GM_EARG, "-o FILE is missing: the page to write");
+        status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the page");
     if (status == GM_OK && o.documents.n > 0 && (o.subsets.n > 0 || o.expert))
         status = gm_fail(&err, GM_EARG, "--doc cannot be combined with --subset or --expert");
     if (status == GM_OK && o.expert)

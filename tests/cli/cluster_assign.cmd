@@ -21,6 +21,7 @@ n = json.load(open('new.json'))['documents']
 own = {r['id']: r for r in csv.DictReader(open('own.csv'))}
 x = [float(r['x']) for r in own.values()]
 print(len(n), all(min(x) <= d['x'] <= max(x) and 0 <= d['probability'] <= 1 and d['distance'] > 0 and 0 <= d['distance_quantile'] <= 1 for d in n))
+print(list(n[0]) == list(next(iter(own.values()))), sorted({d['subset'] for d in n})) # as in the CSV
 # mostly in the cluster of the nearest, where both are in one
 pairs = [(d['cluster'], int(own[d['nearest']]['cluster'])) for d in n]
 fits = [a == b for a, b in pairs if a >= 0 and b >= 0]
