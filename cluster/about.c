@@ -117,13 +117,6 @@ static gm_status learn_words(finder *f, gm_error *err)
     return GM_OK;
 }
 
-static int count_bits(uint64_t set)
-{
-    int n = 0;
-    for (; set; set &= set - 1) n++;
-    return n;
-}
-
 /* Distinct words asked for in each of documents [first, first+n), n <= BATCH: added to the
  * sums of their clusters (C), and of all. */
 static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size_t first, size_t n,
@@ -143,9 +136,10 @@ static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size
         uint64_t set = 0;
         for (uint64_t e = bag.indptr[i]; e < bag.indptr[i + 1]; e++)
             if (f->asked[bag.word[e]] >= 0) set |= (uint64_t)1 << f->asked[bag.word[e]];
-        int32_t cluster = a->cluster[first + i];
-        *all += count_bits(set);
-        if (cluster >= 0) sum[cluster] += count_bits(set);
+        const int32_t cluster = a->cluster[first + i];
+        const int n_words = __builtin_popcountll(set);
+        *all += n_words;
+        if (cluster >= 0) sum[cluster] += n_words;
     }
 out:
     gm_bag_clear(&bag);

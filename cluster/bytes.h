@@ -17,9 +17,10 @@
 enum { GM_BYTES_ROWS = 64, GM_BYTES_COLS = 384, GM_BYTES_PANELS = GM_BYTES_COLS / 16 };
 
 typedef struct gm_bytes {
-    size_t n, dim; /* N; D to a multiple of 64 */
-    int8_t *byte;  /* (N to a multiple of GM_BYTES_COLS, dim) tiles of 16 places by 64 */
-    /* (N to a multiple of GM_BYTES_COLS) by place: x_i . x_j is scale_i scale_j (r_i . r_j), off by
+    size_t n, dim; /* N; D rounded up to a multiple of 64 */
+    int8_t *byte;  /* (N, dim) in tiles of 16 places by 64; as all below, N is
+                    * rounded up to a multiple of GM_BYTES_COLS */
+    /* (N) by place: x_i . x_j is scale_i scale_j (r_i . r_j), off by
      * at most reach_i lost_j + lost_i reach_j. */
     float *scale, *reach, *lost;
     float *norm;   /* |x|^2; infinity after the last point */

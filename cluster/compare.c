@@ -319,8 +319,7 @@ static gm_status print_json(const comparison *c, gm_error *err)
 
 static bool is_table(const char *path)
 {
-    const char *dot = strrchr(path, '.');
-    return dot && strcmp(dot, ".csv") == 0;
+    return gm_ends_in(path, ".csv");
 }
 
 /* Read both sides and compare them. */

@@ -46,7 +46,7 @@ typedef struct gm_activation {
     bool squared; /* max(up, 0)^2 instead, and there is no gate */
 } gm_activation;
 
-/* What a layer has, each behind a norm of its own and added to the residual. */
+/* What a layer has, each after a norm of its own and added to the residual. */
 typedef enum gm_part {
     GM_PART_BOTH,  /* attention (or what it has instead), then an MLP */
     GM_PART_MIXER, /* attention alone */

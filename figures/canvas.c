@@ -75,10 +75,9 @@ gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err)
 /* PNG or SVG by the ending of `path`. */
 static gm_status kind_of(const char *path, gm_picture_kind *kind, gm_error *err)
 {
-    const char *dot = strrchr(path, '.');
-    if (dot && strcmp(dot, ".png") == 0)
+    if (gm_ends_in(path, ".png"))
         *kind = GM_PICTURE_PNG;
-    else if (dot && strcmp(dot, ".svg") == 0)
+    else if (gm_ends_in(path, ".svg"))
         *kind = GM_PICTURE_SVG;
     else
         return gm_fail(err, GM_EARG, "picture '%s' ends in neither .png nor .svg", path);

@@ -116,14 +116,15 @@ static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int 
     gm_arm_row prompt = gm_arm_row_of(s, t, GM_ARM_PROMPT);
     const gm_topic *topic = &s->topic[t];
     char name[GM_TOPIC_NAME_BYTES];
-    if (topic->given)
-        snprintf(title, TITLE_BYTES, "%s  %s   p %.3f",
-                 gm_topic_show(name, topic) + strlen("plan "), topic->domain, o->topic[t].p);
-    else if (topic->subset)
+    if (topic->given) {
+        gm_text_escape(name, sizeof name, topic->name, strlen(topic->name));
+        snprintf(title, TITLE_BYTES, "%s  %s   p %.3f", name, topic->domain, o->topic[t].p);
+    } else if (topic->subset) {
         snprintf(title, TITLE_BYTES, "%s   p %.3f", topic->domain, o->topic[t].p);
-    else
+    } else {
         snprintf(title, TITLE_BYTES, "%d  %s   p %.3f", topic->cluster, topic->domain,
                  o->topic[t].p);
+    }
     *p = (gm_curve_panel){.title = title,
                           .band = band,
                           .line = line,

@@ -305,7 +305,7 @@ static void both_forms_are_the_definition(void)
 }
 
 /* Rows of a tile see the ones before; the tile begins anywhere in a block of 32. */
-static void tiles_see_what_is_in_front(void)
+static void tiles_see_what_came_before(void)
 {
     static const uint32_t begin[] = {0, 20, 32};
     static const int n[] = {16, 15, 1};
@@ -362,5 +362,5 @@ static void what_is_not_finite_is_marked(void)
     free_arena(&a);
 }
 
-TESTS(TEST(both_forms_are_the_definition), TEST(tiles_see_what_is_in_front),
+TESTS(TEST(both_forms_are_the_definition), TEST(tiles_see_what_came_before),
       TEST(what_is_not_finite_is_marked))

@@ -130,7 +130,7 @@ static void damaged_files_name_file_and_byte(void)
 }
 
 /* Zeros after a member are no damage; bytes that are neither are. */
-static void zeros_may_stand_behind_gzip(void)
+static void zeros_may_follow_gzip(void)
 {
     char zeros[300000] = "", text[8][64];
     gm_skip skip[8];
@@ -386,7 +386,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
-      TEST(zeros_may_stand_behind_gzip), TEST(strict_names_file_and_line),
+      TEST(zeros_may_follow_gzip), TEST(strict_names_file_and_line),
       TEST(long_lines_are_passed_over_in_bounded_memory),
       TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
       TEST(a_pipe_holds_lines_when_its_first_is_an_object),

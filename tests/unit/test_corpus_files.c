@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* In front of the C library's: a folder that cannot be read to its end. */
+/* In place of the C library's: a folder that cannot be read to its end. */
 static int n_entries = -1; /* given before it fails; -1: all */
 
 struct dirent *readdir(DIR *folder)

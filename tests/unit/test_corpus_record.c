@@ -47,7 +47,7 @@ static void what_is_wrong_with_a_line_is_said(void)
         {"\"text\"", "the line has type string, expected an object", GM_SKIP_NO_TEXT},
         {"5", "the line has type number, expected an object", GM_SKIP_NO_TEXT},
         {"{}", "field 'text' is missing, expected a string", GM_SKIP_NO_TEXT},
-        {"{\"ten_bytes_\":1,\"a_name_that_ends_four_bytes_in_front_of_the_end_\":2,\"x\":3}",
+        {"{\"ten_bytes_\":1,\"a_long_name_that_ends_four_bytes_before_the_end_\":2,\"x\":3}",
          "field 'text' is missing, expected a string; there are: ten_bytes_, ...", GM_SKIP_NO_TEXT},
         {"{\"text\":[\"x\"]}", "field 'text' has type array, expected a string", GM_SKIP_NO_TEXT},
         {"{\"text\":\"\"}", "the text is empty", GM_SKIP_EMPTY},

@@ -1,4 +1,5 @@
-/* Languages of short texts; where the build has no CLD2, none. */
+/* test_language.c - text/language.h: languages of short texts; where the build has no CLD2, none.
+ */
 #include "text/language.h"
 
 #include "tests/check.h"

@@ -1,4 +1,5 @@
-/* Languages of documents: what the corpus says, then what the text says, then nothing. */
+/* test_languages.c - cluster/languages.c: what the corpus says of a document, then what its text
+ * says, then nothing. */
 #include "cluster/languages.h"
 
 #include "formats/trace.h"

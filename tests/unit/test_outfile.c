@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* In front of the C library's: a file system that makes inode numbers up at every look. */
+/* In place of the C library's: a file system that makes inode numbers up at every look. */
 static atomic_int made_up;
 
 int lstat(const char *path, struct stat *info)

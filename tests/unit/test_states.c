@@ -48,7 +48,7 @@ static int open_sequence(run *r)
     return id;
 }
 
-/* Tokens [from, from + n) of a sequence, and the logits behind the last. */
+/* Tokens [from, from + n) of a sequence, and the logits after the last. */
 static void feed(run *r, int id, size_t from, size_t n, float *logits)
 {
     gm_error err = {0};

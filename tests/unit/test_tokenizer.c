@@ -353,7 +353,7 @@ static void check_allocations(parts p)
     gm_text json = test_json(p), text = {0};
     FILE *file = fopen("tokenizer.json", "wb");
     CHECK(file != NULL && fwrite(json.at, 1, json.n, file) == json.n && fclose(file) == 0);
-    /* words, marks, and a piece that is longer than what is at hand to begin with */
+    /* words, marks, and a piece that is longer than the room that there is at first */
     CHECK(gm_text_add(&text, "A <x> abc e\xCC\x81 bc \xD1\x8F", NULL) == GM_OK);
     for (int i = 0; i < 300; i++) CHECK(gm_text_add(&text, "ab", NULL) == GM_OK);
     check_every_allocation(attempt, &text);

@@ -1,4 +1,5 @@
-/* Texts put together from the tokens of a trace: a file, a folder of shards, an index, a merge. */
+/* test_trace_spelling.c - formats/trace_spelling.c: texts put together from the tokens of a trace:
+ * a file, a folder of shards, an index, a merge. */
 #include "formats/trace.h"
 #include "tests/written_sample.h"
 
