@@ -9,7 +9,7 @@
 #include "figures/figures.h"
 #include "formats/atlas.h"
 #include "probe/ablate_table.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "probe/run.h"
 
 #include <stdio.h>

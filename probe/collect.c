@@ -8,7 +8,7 @@
 #include "base/version.h"
 #include "engine/engine.h"
 #include "probe/dry_run.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "probe/run.h"
 #include "probe/same_run.h"
 #include "probe/writer.h"

@@ -4,7 +4,7 @@
 #include "base/outfile.h"
 #include "formats/find_subset.h"
 #include "probe/contrast.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "probe/pairs.h"
 #include "probe/stats_documents.h"
 

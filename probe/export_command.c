@@ -11,7 +11,7 @@
 #include "base/progress.h"
 #include "base/sha256.h"
 #include "probe/export_arrays.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 
 typedef enum export_format { EXPORT_NPY, EXPORT_CSV, EXPORT_JSONL } export_format;
 

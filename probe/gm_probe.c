@@ -1,6 +1,6 @@
 /* gm_probe.c - the gm-probe program: run a model over a corpus and record what its
  * routers choose. */
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 
 #include "base/cli.h"
 

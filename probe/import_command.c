@@ -1,5 +1,5 @@
 /* import_command.c - gm-probe import: a trace of what another engine recorded. */
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "probe/import.h"
 
 #include <string.h>

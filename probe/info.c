@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 #include "formats/shards.h"
 #include "formats/trace.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "text/terminal.h"
 
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include "base/outfile.h"
 #include "base/progress.h"
 #include "formats/shape.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "probe/reading_page.h"
 #include "probe/stats_expert.h"
 #include "probe/trace_tokenizer.h"

@@ -2,7 +2,7 @@
 #include "base/cli.h"
 #include "base/progress.h"
 #include "engine/chat/chat.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "text/corpus.h"
 
 #include <stdio.h>

@@ -1,12 +1,9 @@
-/* verify.c - gm-probe verify and gm-probe merge. */
+/* verify.c - gm-probe verify: every self-check of a trace. */
 #include "base/cli.h"
-#include "formats/shards.h"
 #include "probe/checks.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 
 static gm_status verify(const char *path, bool allow_bad, bool json, gm_error *err)
 {
@@ -55,65 +52,4 @@ int gm_probe_verify(int argc, char **argv)
     if (status != GM_OK) return gm_cli_end("gm-probe", "verify", status, true, &err);
     status = verify(argv[1], allow_bad, json, &err);
     return gm_cli_end("gm-probe", "verify", status, false, &err);
-}
-
-/* One of the shards, under whatever name, is not replaced: an index would read through itself. */
-static gm_status check_apart(const char *out, const char *const *in, size_t n, gm_error *err)
-{
-    struct stat own, shard;
-    if (stat(out, &own) != 0) return GM_OK;
-    for (size_t i = 0; i < n; i++)
-        if (stat(in[i], &shard) == 0 && own.st_dev == shard.st_dev && own.st_ino == shard.st_ino)
-            return gm_fail(err, GM_EARG, "'%s' is one of the shards; choose another name", out);
-    return GM_OK;
-}
-
-/* Merge the named shards, or those of one folder. */
-static gm_status merge(const char *out, const char *const *in, size_t n, bool index, bool force,
-                       gm_error *err)
-{
-    gm_status status = GM_OK;
-    struct stat at;
-    gm_shard_list list = {0};
-    gm_trace *whole = NULL;
-    if (n == 1 && stat(in[0], &at) == 0 && S_ISDIR(at.st_mode)) {
-        GM_TRY(gm_trace_open(&whole, in[0], err)); /* refuses holes */
-        gm_trace_close(whole);
-        GM_TRY(gm_shard_list_read(&list, in[0], err));
-        in = (const char *const *)list.path;
-        n = list.n;
-    }
-    GM_TRY(check_apart(out, in, n, err));
-    GM_TRY((index ? gm_trace_index : gm_trace_merge)(out, in, n, force, err));
-out:
-    gm_shard_list_clear(&list);
-    return status;
-}
-
-static const char merge_details[] =
-    "Joins what the tasks of 'gm-probe collect --shard i/N' wrote. The result is the trace\n"
-    "that a single task would have written. With --index the shards stay where they are, and\n"
-    "the new file (HDF5 virtual datasets) reads through them.\n"
-    "  gm-probe merge run.trace.h5.parts -o run.trace.h5\n";
-
-int gm_probe_merge(int argc, char **argv)
-{
-    gm_error err = {0};
-    const char *out = NULL;
-    bool index = false, force = false;
-    const gm_opt opts[] = {{GM_OPT_TEXT, "o", &out, 0, 0, "FILE", "the trace to write"},
-                           {GM_OPT_FLAG, "index", &index, 0, 0, NULL,
-                            "keep the shards, and write an index that reads through them"},
-                           {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace an existing file"},
-                           {.kind = GM_OPT_END_}};
-    gm_status status = gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", merge_details,
-                                    opts, &argc, argv, &err);
-    if (status == GM_OK && argc < 2)
-        status = gm_fail(&err, GM_EARG, "expected a folder of shards, or shards");
-    if (status == GM_OK && out == NULL)
-        status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the trace");
-    if (status != GM_OK) return gm_cli_end("gm-probe", "merge", status, true, &err);
-    gm_catch_signals();
-    status = merge(out, (const char *const *)argv + 1, (size_t)argc - 1, index, force, &err);
-    return gm_cli_end("gm-probe", "merge", status, false, &err);
 }

@@ -1,6 +1,6 @@
 /* gm_steer.c - the gm-steer program: make a model speak about a cluster, and measure it. */
 #include "base/cli.h"
-#include "steer/commands.h"
+#include "steer/steer_commands.h"
 
 int main(int argc, char **argv)
 {

@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "cluster/cluster_commands.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "probe/gm_probe.h"
-#include "steer/commands.h"
+#include "probe/probe_commands.h"
+#include "steer/steer_commands.h"
 #include "tests/check.h"
 
 #include <dirent.h>

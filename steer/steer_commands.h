@@ -1,4 +1,4 @@
-/* commands.h - the commands of gm-steer; each returns an exit code. */
+/* steer_commands.h - the commands of gm-steer; argv[0] is the command, the result an exit code. */
 #ifndef GM_STEER_COMMANDS_H
 #define GM_STEER_COMMANDS_H
 

@@ -1,10 +1,10 @@
-/* cmd_compare.c - gm-steer compare: the article's demonstration. Every prompt is
+/* compare_command.c - gm-steer compare: the article's demonstration. Every prompt is
  * continued unsteered and under each cluster, subset or plan with the same draws, and what
  * that did to the choices is said beside the text.
  */
 #include "base/outfile.h"
 #include "steer/columns.h"
-#include "steer/commands.h"
+#include "steer/steer_commands.h"
 #include "steer/comparison.h"
 #include "text/terminal.h"
 

@@ -1,7 +1,7 @@
-/* cmd_generate.c - gm-steer generate: continue prompts, all at once, under one plan. */
+/* generate_command.c - gm-steer generate: continue prompts, all at once, under one plan. */
 #include "base/json.h"
 #include "base/outfile.h"
-#include "steer/commands.h"
+#include "steer/steer_commands.h"
 #include "steer/interactive.h"
 #include "steer/record.h"
 

@@ -1,5 +1,6 @@
-/* cmd_serve.c - gm-steer serve: a page to steer by hand, and OpenAI's API for other programs. */
-#include "steer/commands.h"
+/* serve_command.c - gm-steer serve: a page to steer by hand, and OpenAI's API for other programs.
+ */
+#include "steer/steer_commands.h"
 #include "steer/serve/http.h"
 #include "steer/serve/serve.h"
 

@@ -1,10 +1,10 @@
-/* stats.c - gm-probe stats: what a trace says of its experts. */
+/* stats_command.c - gm-probe stats: what a trace says of its experts. */
 #include "base/cli.h"
 #include "base/outfile.h"
 #include "figures/figures.h"
 #include "formats/find_subset.h"
 #include "probe/against.h"
-#include "probe/gm_probe.h"
+#include "probe/probe_commands.h"
 #include "probe/stats_figures.h"
 #include "probe/stats_page.h"
 #include "probe/trace_tokenizer.h"

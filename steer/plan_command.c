@@ -1,10 +1,10 @@
-/* cmd_plan.c - gm-steer plan: from an atlas (or by hand, or another tool's array) to a
+/* plan_command.c - gm-steer plan: from an atlas (or by hand, or another tool's array) to a
  * plan file or an array, or the description of one.
  */
 #include "base/json.h"
 #include "base/progress.h"
 #include "formats/expert_list.h"
-#include "steer/commands.h"
+#include "steer/steer_commands.h"
 #include "steer/stage.h"
 #include "text/terminal.h"
 

@@ -1,4 +1,4 @@
-/* cmd_sweep.c - gm-steer sweep: does steering beat random experts, at which cost, and for
+/* sweep_command.c - gm-steer sweep: does steering beat random experts, at which cost, and for
  * which topics? Exit 3 when, over all topics, it does not.
  */
 #include "base/cli_config.h"
@@ -7,7 +7,7 @@
 #include "base/progress.h"
 #include "figures/figures.h"
 #include "formats/shards.h"
-#include "steer/commands.h"
+#include "steer/steer_commands.h"
 #include "steer/sweep/page.h"
 #include "steer/sweep/sweep_run.h"
 #include "steer/sweep/store.h"

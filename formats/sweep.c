@@ -1,4 +1,4 @@
-/* sweep_file.c - see sweep.h: the datasets as one table that writer and reader walk. */
+/* sweep.c - see sweep.h: the datasets as one table that writer and reader walk. */
 #include "base/json.h"
 #include "formats/commit.h"
 #include "formats/h5_column.h"

@@ -1,4 +1,4 @@
-/* test_sweep_file.c - a sweep comes back as it was written; what points outside is refused. */
+/* test_sweep.c - a sweep comes back as it was written; what points outside is refused. */
 #include "formats/sweep.h"
 #include "base/text.h"
 #include "tests/check.h"

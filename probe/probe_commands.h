@@ -1,4 +1,5 @@
-/* gm_probe.h - the commands of gm-probe; argv[0] is the command, the result an exit code. */
+/* probe_commands.h - the commands of gm-probe; argv[0] is the command, the result an exit
+ * code. */
 #ifndef GM_PROBE_COMMANDS_H
 #define GM_PROBE_COMMANDS_H
 
