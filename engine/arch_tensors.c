@@ -285,11 +285,12 @@ static void place_in_heads(const gm_arch *arch, gm_role role, const char *patter
     if (role == GM_ROLE_KEY_UP) slice->stored = GM_STORED_COLUMNS;
 }
 
-/* The other roles that may lie in one tensor, one above the other: projections of Mamba2 and of
- * short convolutions, gate and up of the shared experts. */
+/* The other roles that may lie in one tensor, one above the other: queries, keys and values,
+ * projections of Mamba2 and of short convolutions, gate and up of the shared experts. */
 static void place_in_rows(const gm_arch *arch, gm_role role, int layer, gm_slice *slice)
 {
-    static const gm_role roles[] = {GM_ROLE_DELTA_B,     GM_ROLE_DELTA_Z,  GM_ROLE_DELTA_V,
+    static const gm_role roles[] = {GM_ROLE_Q,           GM_ROLE_K,        GM_ROLE_V,
+                                    GM_ROLE_DELTA_B,     GM_ROLE_DELTA_Z,  GM_ROLE_DELTA_V,
                                     GM_ROLE_DELTA_K,     GM_ROLE_DELTA_Q,  GM_ROLE_DELTA_A,
                                     GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP};
     const char *const *name = arch->family->tensor;

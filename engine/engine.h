@@ -129,6 +129,7 @@ typedef struct gm_model_info {
     uint64_t checkpoint_bytes;
     uint64_t mtp_bytes;          /* part of it, not read: predicts further tokens */
     uint64_t other_bytes;        /* likewise: sees images */
+    uint64_t indexer_bytes;      /* likewise: chooses keys, beyond max_context */
     uint64_t resident_bytes;     /* memory that the weights take, or would take, held as asked */
     uint64_t kv_bytes_per_token; /* of cached keys and values, on the CPU */
     uint64_t gpu_kv_bytes_per_token;   /* smaller for latent attention, else the same */

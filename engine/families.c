@@ -373,12 +373,14 @@ enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const gm_family *gm_family_find(const char *architecture, const char *model_type)
 {
-    const char *wanted = architecture ? architecture : model_type;
-    const gm_family *f;
-    for (size_t i = 0; wanted && (f = gm_family_at(i)); i++) {
-        if (strcmp(architecture ? f->architecture : f->model_type, wanted) == 0) return f;
+    const gm_family *f, *found = NULL;
+    for (size_t i = 0; (f = gm_family_at(i)); i++) {
+        const bool named = architecture && strcmp(f->architecture, architecture) == 0;
+        const bool typed = model_type && strcmp(f->model_type, model_type) == 0;
+        if (named && typed) return f;
+        if (found == NULL && (architecture ? named : typed)) found = f;
     }
-    return NULL;
+    return found;
 }
 
 const gm_family *gm_family_at(size_t i)

@@ -24,6 +24,7 @@ typedef struct gm_family {
     const char *mtp_prefix;
     /* The same for inputs other than text; NULL after the last. */
     const char *other_prefix[GM_OTHER_PREFIXES + 1];
+    const char *indexer; /* part of the names of an indexer's tensors, likewise; NULL: none */
     /* Prefix instead of "model." where the model is part of a larger one; NULL: it never is. */
     const char *inner;
     bool before;   /* it stands before every name instead */
@@ -65,7 +66,8 @@ gm_status gm_delta_read(const gm_json *config, const char *where, gm_arch *arch,
 gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch, int *turned,
                          gm_error *err) GM_MUST_USE;
 
-/* The row of an architecture or, when the config names none, of a model type; NULL: none. */
+/* The row of an architecture, of several that of the model type; or, when the config names none, of
+ * a model type. NULL: none. */
 const gm_family *gm_family_find(const char *architecture, const char *model_type);
 
 /* Rows of the table in order; NULL after the last. */

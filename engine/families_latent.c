@@ -1,7 +1,7 @@
 /* families_latent.c - rows of the table of families with latent attention (gm_latent, arch.h).
  *
  * Source: DeepSeek-V2, arXiv:2405.04434; DeepSeek-V3, arXiv:2412.19437; transformers,
- * models/deepseek_v2, deepseek_v3 and glm4_moe_lite; the remote code of
+ * models/deepseek_v2, deepseek_v3, glm4_moe_lite, deepseek_v32 and glm_moe_dsa; the remote code of
  * deepseek-ai/DeepSeek-V2-Lite.
  */
 #include "engine/families_rows.h"
@@ -131,6 +131,61 @@ out:
     return status;
 }
 
+/* ---- DeepSeek-V3.2, GLM-5: DeepSeek-V3 whose queries see the `index_topk` keys that an indexer
+ * scores highest, in every layer. A query with no more keys than that sees all, so up to this
+ * length a sequence is what DeepSeek-V3 makes of it, and no further is the context said to reach.
+ * The indexer, which some layers of GLM-5 share, is not read. ---- */
+
+#define INDEXED_KEYS                                                                      \
+    LATENT_KEYS, "scoring_func", "num_nextn_predict_layers", "layer_types", "index_topk", \
+        "index_head_dim", "index_n_heads"
+
+static const char *const v32_keys[] = {INDEXED_KEYS, NULL};
+
+static const char *const glm5_keys[] = {
+    INDEXED_KEYS,
+    "index_topk_freq",
+    "index_skip_topk_offset",
+    "index_topk_pattern",
+    "indexer_types",
+    "indexer_rope_interleave",
+    NULL,
+};
+
+static gm_status check_indexed(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char key[] = "layer_types", known[] = "indexed_attention";
+    const gm_json *types = gm_json_find(config, key);
+    if (types == NULL || gm_json_kind_of(types) == GM_JSON_NULL) return GM_OK;
+    if (gm_json_kind_of(types) != GM_JSON_ARRAY)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list", where, key);
+    for (const gm_json *t = gm_json_first(types); t; t = gm_json_next(t)) {
+        const char *type = gm_json_text(t, NULL);
+        if (type == NULL || strcmp(type, known) != 0)
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': '%s' contains '%.48s', but only '%s' is supported", where, key,
+                           type ? type : "", known);
+    }
+    return GM_OK;
+}
+
+static gm_status read_indexed(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    enum { TOPK = 2048 };
+    gm_status status = GM_OK;
+    int kept;
+    GM_TRY(gm_config_int_or(config, "index_topk", 1, INT32_MAX, TOPK, &kept, where, err));
+    GM_TRY(check_indexed(config, where, err));
+    GM_TRY(read_v3(config, where, arch, err));
+    if (arch->latent.q == 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'q_lora_rank' is null, expected the width of the queries' latent", where);
+    if (kept < arch->max_context) arch->max_context = kept;
+out:
+    return status;
+}
+
 /* ---- the rows ---- */
 
 static const gm_family families[] = {
@@ -165,6 +220,30 @@ static const gm_family families[] = {
      .latent = true,
      .keys = v3_keys,
      .read = read_v3,
+     .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "DeepseekV32ForCausalLM",
+     .model_type = "deepseek_v32",
+     .name = "deepseek-v3.2",
+     .dense_first = 3,
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .yarn = true,
+     .latent = true,
+     .indexer = ".self_attn.indexer.",
+     .keys = v32_keys,
+     .read = read_indexed,
+     .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "GlmMoeDsaForCausalLM",
+     .model_type = "glm_moe_dsa",
+     .name = "glm-5",
+     .dense_first = 3,
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e4,
+     .yarn = true,
+     .latent = true,
+     .indexer = ".self_attn.indexer.",
+     .keys = glm5_keys,
+     .read = read_indexed,
      .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}},
 };
 

@@ -114,6 +114,9 @@ const gm_family *gm_conv_family_at(size_t i);
 /* Those of families_windows.c. */
 const gm_family *gm_windows_family_at(size_t i);
 
+/* Those of families_fused.c. */
+const gm_family *gm_fused_family_at(size_t i);
+
 /* Which layers keep something else than keys and values (gm_delta), from "layer_types": what newer
  * and older files call these layers, and those of attention. GM_EFORMAT, GM_EMEM. */
 gm_status gm_read_kinds(const gm_json *config, const char *const kept[2], const char *const keys[2],

@@ -58,6 +58,18 @@ static bool is_other(const gm_arch *arch, const char *name)
     return *prefix != NULL;
 }
 
+/* Tensors of what chooses the keys that a query sees, of which it leaves all here. */
+static bool is_indexer(const gm_arch *arch, const char *name)
+{
+    const char *part = arch->family->indexer;
+    return part && strstr(name, part) && !is_mtp(arch, name);
+}
+
+static bool is_unread(const gm_arch *arch, const char *name)
+{
+    return is_mtp(arch, name) || is_other(arch, name) || is_indexer(arch, name);
+}
+
 static uint64_t bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint,
                          bool (*is_one)(const gm_arch *arch, const char *name))
 {
@@ -74,8 +86,7 @@ static gm_status check_extra(const gm_arch *arch, const gm_checkpoint *checkpoin
 {
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        if (!seen[i] && !is_rotary_table(t->name) && !is_mtp(arch, t->name) &&
-            !is_other(arch, t->name))
+        if (!seen[i] && !is_rotary_table(t->name) && !is_unread(arch, t->name))
             return gm_fail(err, GM_EFORMAT,
                            "'%s': tensor '%s' is not part of the model that config.json describes",
                            t->file, t->name);
@@ -213,6 +224,7 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
     info->mtp_bytes = bytes_of(arch, checkpoint, is_mtp);
     info->other_bytes = bytes_of(arch, checkpoint, is_other);
+    info->indexer_bytes = bytes_of(arch, checkpoint, is_indexer);
     info->resident_bytes =
         options->hold == GM_HOLD_STREAMED
             ? gm_weights_stream_bytes(arch, checkpoint, numerics, options->no_head)
@@ -251,8 +263,7 @@ static gm_status check_scales(const gm_arch *arch, const gm_checkpoint *checkpoi
     const char *suffix = arch->blocks.suffix;
     for (size_t i = 0; suffix && i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        if (!gm_ends_in(t->name, suffix) || is_mtp(arch, t->name) || is_other(arch, t->name))
-            continue;
+        if (!gm_ends_in(t->name, suffix) || is_unread(arch, t->name)) continue;
         gm_status status = gm_scales_check(t, err);
         if (status != GM_OK) return status;
     }

@@ -133,6 +133,7 @@ static gm_status put_model(const gm_model *model, gm_json_out *out, gm_error *er
     gm_json_put_u64(out, "checkpoint_bytes", info->checkpoint_bytes);
     if (info->mtp_bytes) gm_json_put_u64(out, "unread_mtp_bytes", info->mtp_bytes);
     if (info->other_bytes) gm_json_put_u64(out, "unread_vision_bytes", info->other_bytes);
+    if (info->indexer_bytes) gm_json_put_u64(out, "unread_indexer_bytes", info->indexer_bytes);
     gm_json_put_u64(out, "bytes_f32", 4 * info->n_parameters);
     gm_json_put_u64(out, "bytes_bf16", 2 * info->n_parameters);
     gm_json_put_u64(out, "bytes_int8", info->n_parameters);

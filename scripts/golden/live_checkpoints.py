@@ -27,7 +27,7 @@ from golden.live_tokenizer import program  # noqa: E402
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
           "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1, "lfm2-8b-a1b": 4}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
-# experts (FlexOlmo and Llama 4 three, Hunyuan and K-EXAONE 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
+# experts (FlexOlmo and Llama 4 three, Hunyuan, K-EXAONE, DeepSeek-V3.2 and GLM-5 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
 KINDS = {"layer_types": ["linear_attention", "full_attention"], "rope_theta": 10000000}  # the other sizes are transformers' own
 SMALL_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "image_size": 16, "patch_size": 4}
 FEWER = {
@@ -36,6 +36,20 @@ FEWER = {
         "head_dim": 128, "partial_rotary_factor": 0.5, "attention_bias": True, "n_routed_experts": 16, "num_experts_per_tok": 8,
         "moe_intermediate_size": 1408, "rope_theta": 1000000},
     "GLM-4.7-Flash": {"model_type": "glm4_moe_lite", "n_routed_experts": 16, "rope_theta": 1000000, "bos_token_id": 1, "eos_token_id": 2},
+    "DeepSeek-V3.2": {
+        "model_type": "deepseek_v32", "n_routed_experts": 8, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 4, "num_attention_heads": 16,
+        "num_key_value_heads": 16, "first_k_dense_replace": 1, "index_topk": 40,
+        "rope_parameters": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0, "rope_type": "yarn",
+                            "original_max_position_embeddings": 4096, "rope_theta": 10000}},
+    "GLM-5": {
+        "model_type": "glm_moe_dsa", "n_routed_experts": 8, "num_experts_per_tok": 4, "num_attention_heads": 16, "num_key_value_heads": 16,
+        "first_k_dense_replace": 1, "index_topk": 40, "index_topk_freq": 2, "index_skip_topk_offset": 1,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1000000}},
+    "Ling-mini-2.0, as Sarvam": {
+        "model_type": "sarvam_moe", "hidden_size": 2048, "intermediate_size": 5120, "num_attention_heads": 16, "num_key_value_heads": 4,
+        "head_dim": 128, "partial_rotary_factor": 0.5, "n_routed_experts": 16, "num_experts_per_tok": 8, "n_group": 4, "topk_group": 3,
+        "moe_intermediate_size": 512, "rope_parameters": {"rope_type": "default", "rope_theta": 600000.0, "partial_rotary_factor": 0.5}},
+    "sarvam-30b": {"model_type": "sarvam_moe", "n_routed_experts": 16},
     "FlexOlmo-7x7B": {"model_type": "flex_olmo", "num_experts": 3, "num_experts_per_tok": 2, "pad_token_id": 1, "eos_token_id": 2},
     "Hunyuan-A13B": {
         "model_type": "hunyuan_v1_moe", "hidden_size": 4096, "intermediate_size": 3072, "num_attention_heads": 32,

@@ -5,10 +5,7 @@
 #include "engine/families.h"
 #include "tests/config_text.h"
 #include "tests/engine_run.h"
-#include "tests/put_file.h"
-
-#include <errno.h>
-#include <sys/stat.h>
+#include "tests/named_tensors.h"
 
 #define QWEN3 TEST_DATA "/golden/models/qwen3-tiny"
 
@@ -80,12 +77,10 @@ static void refuses_gates_that_are_not_renormalised(void)
 
 /* ---- stacks ---- */
 
-enum { LAYERS = 3, EXPERTS = 10, WIDTH = 16, WIDE = 10, MOST = 64 };
+enum { LAYERS = 3, EXPERTS = 10, WIDTH = 16, WIDE = 10 };
 
 typedef struct stacks {
-    gm_tensor tensor[MOST];
-    char name[MOST][96];
-    size_t n;
+    named_tensors all;
     uint16_t gate_up[LAYERS][EXPERTS * 2 * WIDE * WIDTH], down[LAYERS][EXPERTS * WIDTH * WIDE];
 } stacks;
 
@@ -101,25 +96,17 @@ static void put(uint16_t *to, const gm_tensor *from, size_t rows, size_t cols, b
     }
 }
 
-static void add(stacks *s, const char *name, gm_tensor t)
-{
-    CHECK(s->n < MOST);
-    snprintf(s->name[s->n], sizeof s->name[0], "%s", name);
-    t.name = s->name[s->n];
-    s->tensor[s->n++] = t;
-}
-
 static void add_stack(stacks *s, int layer, const char *part, bool columns, uint16_t *data,
                       size_t rows, size_t cols)
 {
     char name[96];
     snprintf(name, sizeof name, "model.language_model.layers.%d.mlp.experts.%s", layer, part);
-    add(s, name,
-        (gm_tensor){.dtype = GM_BF16,
-                    .rank = 3,
-                    .dim = {EXPERTS, columns ? cols : rows, columns ? rows : cols},
-                    .data = data,
-                    .n_bytes = EXPERTS * rows * cols * sizeof *data});
+    name_tensor(&s->all, name,
+                (gm_tensor){.dtype = GM_BF16,
+                            .rank = 3,
+                            .dim = {EXPERTS, columns ? cols : rows, columns ? rows : cols},
+                            .data = data,
+                            .n_bytes = EXPERTS * rows * cols * sizeof *data});
 }
 
 /* The numbers of qwen3-tiny as a model that sees images has them; of each expert the first `wide`
@@ -147,27 +134,23 @@ static void write_vision(const char *folder, bool columns, size_t wide)
         const bool inside = strncmp(t->name, "model.", 6) == 0;
         snprintf(name, sizeof name, "%s%s", inside ? "model.language_model." : "",
                  t->name + (inside ? 6 : 0));
-        add(s, name, *t);
+        name_tensor(&s->all, name, *t);
     }
     for (int l = 0; l < LAYERS; l++) {
         add_stack(s, l, "gate_up_proj", columns, s->gate_up[l], 2 * wide, WIDTH);
         add_stack(s, l, "down_proj", columns, s->down[l], WIDTH, wide);
     }
     const float seen = 1.0f;
-    add(s, "model.visual.norm.weight",
-        (gm_tensor){.dtype = GM_F32, .rank = 1, .dim = {1}, .data = &seen, .n_bytes = 4});
+    name_tensor(&s->all, "model.visual.norm.weight",
+                (gm_tensor){.dtype = GM_F32, .rank = 1, .dim = {1}, .data = &seen, .n_bytes = 4});
 
-    CHECK(mkdir(folder, 0777) == 0 || errno == EEXIST);
     CHECK_OK(gm_text_read_file(&inner, QWEN3 "/config.json", 1 << 16, &err), err);
     snprintf(width, sizeof width, "\"moe_intermediate_size\": %2zu", wide);
     memcpy(strstr(inner.at, "\"moe_intermediate_size\": 10"), width, strlen(width));
     CHECK_OK(gm_text_printf(&config, &err,
                             OUTSIDE "\"tie_word_embeddings\":false,\"text_config\":%s}", inner.at),
              err);
-    snprintf(name, sizeof name, "%s/config.json", folder);
-    put_text(name, config.at);
-    snprintf(name, sizeof name, "%s/model.safetensors", folder);
-    CHECK_OK(gm_safetensors_write(name, true, s->tensor, s->n, NULL, 0, &err), err);
+    write_named(&s->all, folder, config.at);
     gm_text_clear(&config);
     gm_text_clear(&inner);
     gm_checkpoint_close(c);

@@ -1,0 +1,153 @@
+/* families_fused.c - rows of the table of families whose queries, keys and values come from one
+ * matrix, and whose routers are DeepSeek-V3's: Ling 2.0 and Ring 2.0, Sarvam.
+ *
+ * Source: Ling 2.0's report, arXiv:2510.22115; the code beside its weights,
+ * inclusionAI/Ling-V2; transformers, models/sarvam_moe, which computes GLM-4.5 with other names.
+ */
+#include "engine/families_rows.h"
+
+enum { MAX_FURTHER = 64 }; /* parts that predict further tokens */
+
+/* Each number has a name of its own here, and in what transformers saves DeepSeek's. */
+#define FUSED_KEYS                                                                                 \
+    "num_experts", "n_routed_experts", "num_shared_experts", "n_shared_experts",                   \
+        "moe_intermediate_size", "moe_shared_expert_intermediate_size", /* shapes show it */       \
+        "first_k_dense_replace", "mlp_layer_types", "routed_scaling_factor", "n_group",            \
+        "topk_group", "num_nextn_predict_layers", "scoring_func", "score_function", "topk_method", \
+        "moe_router_enable_expert_bias", "use_qk_norm", "use_qkv_bias", "use_bias", "use_rmsnorm", \
+        "partial_rotary_factor", "router_dtype",                          /* f32, as here */       \
+        "embedding_dropout", "output_dropout", "mtp_loss_scaling_factor", /* of training */        \
+        "max_window_layers"                                               /* idle without windows */
+
+static const char *const ling_keys[] = {FUSED_KEYS, NULL};
+static const char *const sarvam_keys[] = {FUSED_KEYS, "num_mtp_layers", NULL};
+
+/* A number under either key, or the same under both. */
+static gm_status read_either(const gm_json *config, const char *const key[2], int lo, int hi,
+                             int fallback, int *out, const char *where, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int again;
+    GM_TRY(gm_config_int_or(config, key[1], lo, hi, fallback, &again, where, err));
+    GM_TRY(gm_config_int_or(config, key[0], lo, hi, again, out, where, err));
+    if (again != fallback && again != *out)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, but '%s' is %d; expected the same", where, key[0],
+                *out, key[1], again);
+out:
+    return status;
+}
+
+/* What is computed in one way only. */
+static gm_status check_fused(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char *const scores[] = {"sigmoid", NULL}, *const methods[] = {"noaux_tc", NULL};
+    gm_status status = GM_OK;
+    GM_TRY(gm_expect_text(config, "score_function", scores, where, err));
+    GM_TRY(gm_expect_text(config, "scoring_func", scores, where, err));
+    GM_TRY(gm_expect_text(config, "topk_method", methods, where, err));
+    GM_TRY(gm_expect_bool(config, "norm_topk_prob", true, where, err));
+    GM_TRY(gm_expect_bool(config, "moe_router_enable_expert_bias", true, where, err));
+    GM_TRY(gm_expect_bool(config, "use_qkv_bias", false, where, err));
+    GM_TRY(gm_expect_bool(config, "use_bias", false, where, err));
+    GM_TRY(gm_expect_bool(config, "use_rmsnorm", true, where, err));
+out:
+    return status;
+}
+
+/* Where the config does not say: `scale`, and no groups. */
+static gm_status read_fused(const gm_json *config, double scale, const char *where, gm_arch *arch,
+                            gm_error *err)
+{
+    static const char *const experts[] = {"num_experts", "n_routed_experts"};
+    static const char *const shared[] = {"num_shared_experts", "n_shared_experts"};
+    static const char *const further[] = {"num_nextn_predict_layers", "num_mtp_layers"};
+    gm_status status = GM_OK;
+    gm_router_desc *r = &arch->router;
+    gm_moe_layers layers = {
+        .every = 1, .types = "mlp_layer_types", .also = "first_k_dense_replace"};
+    bool normed;
+
+    GM_TRY(check_fused(config, where, err));
+    GM_TRY(read_either(config, experts, 1, GM_MAX_EXPERTS, 0, &arch->n_experts, where, err));
+    if (arch->n_experts == 0) GM_FAIL(GM_EFORMAT, "'%s': '%s' is missing", where, experts[0]);
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
+                         where, err));
+    GM_TRY(read_either(config, shared, 0, GM_MAX_SHARED, 1, &arch->n_shared, where, err));
+    GM_TRY(read_either(config, further, 0, MAX_FURTHER, 0, &arch->n_mtp, where, err));
+    GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers,
+                            arch->family->dense_first, &layers.first, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "use_qk_norm", true, &normed, where, err));
+    GM_TRY(
+        gm_json_get_f64_or(config, "routed_scaling_factor", 1e-6, 1e6, scale, &scale, where, err));
+    GM_TRY(gm_read_groups(config, where, arch, err));
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
+    arch->shared_width = arch->n_shared * arch->expert_width;
+    arch->qk_norm = normed ? GM_QK_NORM_HEAD : GM_QK_NORM_NONE;
+    r->scale = (float)scale;
+    r->scoring = GM_SCORE_SIGMOID;
+    r->has_correction = true;
+    r->renormalise = true;
+    r->renorm_epsilon = 1e-20f;
+out:
+    return status;
+}
+
+/* The code beside the weights divides experts into eight groups where the config does not say, and
+ * leaves the weight of a single expert as it is. */
+static gm_status read_ling(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char *const needed[] = {"n_group", "topk_group", "routed_scaling_factor"};
+    gm_status status = GM_OK;
+    double any; /* read_fused bounds them */
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        GM_TRY(gm_json_get_f64(config, needed[i], 0, 1e6, &any, where, err));
+    GM_TRY(read_fused(config, 1.0, where, arch, err));
+    arch->router.renormalise = arch->n_chosen > 1;
+out:
+    return status;
+}
+
+static gm_status read_sarvam(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    return read_fused(config, 2.5, where, arch, err);
+}
+
+/* ---- the rows ---- */
+
+#define FUSED_TENSORS                                                                             \
+    [GM_ROLE_EMBED] = "model.word_embeddings.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight", \
+    [GM_ROLE_HEAD] = "lm_head.weight",                                                            \
+    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                               \
+    [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight",                       \
+    [GM_ROLE_Q] = "model.layers.%d.attention.query_key_value.weight",                             \
+    [GM_ROLE_K] = "model.layers.%d.attention.query_key_value.weight",                             \
+    [GM_ROLE_V] = "model.layers.%d.attention.query_key_value.weight",                             \
+    [GM_ROLE_O] = "model.layers.%d.attention.dense.weight",                                       \
+    [GM_ROLE_Q_NORM] = "model.layers.%d.attention.query_layernorm.weight",                        \
+    [GM_ROLE_K_NORM] = "model.layers.%d.attention.key_layernorm.weight",                          \
+    [GM_ROLE_ROUTER_CORRECTION] = "model.layers.%d.mlp.gate.expert_bias", DENSE_TENSORS,          \
+    GATED_EXPERT_TENSORS, SHARED_EXPERT_TENSORS
+
+#define LING_ROW                                                                    \
+    .name = "ling-2", .norm_epsilon = 1e-6f, .rope_theta = 6e5, .rotary_part = 1.0, \
+    .keys = ling_keys, .read = read_ling, .tensor = {FUSED_TENSORS}
+
+#define SARVAM_ROW                                                                             \
+    .model_type = "sarvam_moe", .name = "sarvam-moe", .dense_first = 1, .norm_epsilon = 1e-6f, \
+    .rope_theta = 8e6, .rotary_part = 1.0, .keys = sarvam_keys, .read = read_sarvam,           \
+    .tensor = {FUSED_TENSORS}
+
+static const gm_family families[] = {
+    /* older and newer files have another type */
+    {.architecture = "BailingMoeV2ForCausalLM", .model_type = "bailing_moe_v2", LING_ROW},
+    /* as published, and as transformers saves it */
+    {.architecture = "SarvamMoEForCausalLM", SARVAM_ROW},
+    {.architecture = "Glm4MoeForCausalLM", SARVAM_ROW},
+};
+
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+const gm_family *gm_fused_family_at(size_t i)
+{
+    return i < N_FAMILIES ? &families[i] : NULL;
+}
