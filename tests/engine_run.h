@@ -129,7 +129,7 @@ static inline size_t add_segment(docs_run *r, size_t doc, size_t most)
     return n;
 }
 
-/* The step made of the segments that have joined; false: there are none. */
+/* The step made of the segments that have joined; false: there are none, or it failed. */
 static inline bool run_step(docs_run *r, outcome *all)
 {
     size_t rows = 0, at = 0;
@@ -144,12 +144,14 @@ static inline bool run_step(docs_run *r, outcome *all)
                         .logits = o.router,
                         .bad = o.bad};
     gm_result result = {.logits = o.logits, .nll = o.nll};
-    CHECK_OK(gm_session_step(r->session, r->segment, r->n_segments, &record, &result, &err), err);
+    const gm_status status =
+        gm_session_step(r->session, r->segment, r->n_segments, &record, &result, &err);
+    CHECK_OK(status, err);
     for (size_t i = 0; i < r->n_segments; at += r->segment[i++].n)
         outcome_move(all, r->to[i], &o, at, r->segment[i].n);
     outcome_free(&o);
     r->n_segments = 0;
-    return true;
+    return status == GM_OK;
 }
 
 /* Steps until every document is done. */

@@ -56,7 +56,7 @@ def next_config(**changes):
     ) | {"rope_scaling": None} | changes
 
 
-def text_config(**changes):
+def text_config(vocab_size):
     """config.json in the form of Qwen/Qwen3.5-35B-A3B: that of the text inside, and a part that sees images."""
     text = corrected.common(
         attention_bias=False, attn_output_gate=True, head_dim=8, linear_conv_kernel_dim=3, linear_key_head_dim=8, linear_num_key_heads=3,
@@ -66,15 +66,15 @@ def text_config(**changes):
         rope_parameters={"mrope_interleaved": True, "mrope_section": [1, 1, 0], "partial_rotary_factor": 0.5, "rope_theta": 40.0,
                          "rope_type": "default"},
         shared_expert_intermediate_size=12, intermediate_size=None, rope_theta=None, tie_word_embeddings=None, torch_dtype=None,
-        transformers_version=None,
+        transformers_version=None, vocab_size=vocab_size,
     )
     return {
-        "architectures": ["Qwen3_5MoeForConditionalGeneration"], "image_token_id": 280, "model_type": "qwen3_5_moe", "text_config": text,
-        "tie_word_embeddings": False, "torch_dtype": "bfloat16", "transformers_version": "4.57.1", "video_token_id": 281,
+        "architectures": ["Qwen3_5MoeForConditionalGeneration"], "image_token_id": 93, "model_type": "qwen3_5_moe", "text_config": text,
+        "tie_word_embeddings": False, "torch_dtype": "bfloat16", "transformers_version": "4.57.1", "video_token_id": 94,
         "vision_config": {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "model_type": "qwen3_5_moe", "num_heads": 2,
                           "num_position_embeddings": 16, "out_hidden_size": 16, "patch_size": 4},
-        "vision_end_token_id": 282, "vision_start_token_id": 283,
-    } | changes
+        "vision_end_token_id": 95, "vision_start_token_id": 96,
+    }
 
 
 def flat(config):

@@ -229,12 +229,18 @@ def difference(a, b):
     return max(float((x.double() - y.double()).abs().max()) for x, y in zip(a, b))
 
 
+def write_model(folder, config, shards, seed):
+    """The checkpoint, and a tokenizer if there are enough ids for one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.write_checkpoint(folder, config, shards, seed)
+    if delta.flat(config)["vocab_size"] > corrected.FEW:
+        (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
+
+
 def make_model(folder, name):
     """One checkpoint with its golden.safetensors and golden.json."""
     config, shards, seed = checkpoints.MODELS[name]
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.write_checkpoint(folder, config, shards, seed)
-    (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
+    write_model(folder, config, shards, seed)
     weights = fp8.widened(config, load_weights(folder))
     lengths = LONG_LENGTHS if name in LONG else LENGTHS
     sequences = make_tokens(config, seed, lengths)

@@ -97,7 +97,7 @@ def make(folder):
     from sklearn.datasets import load_digits, load_iris
 
     iris = load_iris(return_X_y=True)[0].astype(np.float32)
-    digits = load_digits(return_X_y=True)[0].astype(np.float32)
+    digits = load_digits(return_X_y=True)[0][::2].astype(np.float32)
     counts, _ = usage_counts()
     usage = counts.reshape(len(counts), -1) / counts.reshape(len(counts), -1).sum(axis=1, keepdims=True)
     mixed = topics()
