@@ -102,7 +102,7 @@ static int print_version(const char *program, bool json)
     gm_error err = {0};
 
     if (!json) {
-        printf("%s %s (commit %s, %s)\n", program, gm_version, gm_commit, gm_compiler);
+        printf("%s %s (commit %s, %s)\n", program, gm_version, gm_build_commit, gm_compiler);
         return GM_EXIT_OK;
     }
     gm_json_open_object(&out, NULL);

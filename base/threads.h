@@ -30,7 +30,7 @@ static inline void gm_set_threads(int n)
 }
 
 /* Of the team that the caller is in. */
-static inline size_t gm_team_size(void)
+static inline size_t gm_thread_count(void)
 {
 #ifdef _OPENMP
     return (size_t)omp_get_num_threads();

@@ -10,7 +10,7 @@
 #include <gnu/libc-version.h>
 
 const char gm_version[] = GM_VERSION;
-const char gm_commit[] = GM_COMMIT;
+const char gm_build_commit[] = GM_COMMIT;
 const char gm_build_flags[] = GM_BUILD_FLAGS;
 #if defined(__clang__)
 const char gm_compiler[] = "clang " __clang_version__;
@@ -23,7 +23,7 @@ void gm_version_put(gm_json_out *out)
     static const char *const libraries[] = {GM_LIBRARIES NULL}; /* name, version, name, ... */
 
     gm_json_put_string(out, "version", gm_version);
-    gm_json_put_string(out, "commit", gm_commit);
+    gm_json_put_string(out, "commit", gm_build_commit);
     gm_json_put_string(out, "compiler", gm_compiler);
     gm_json_put_string(out, "flags", gm_build_flags);
     gm_json_open_object(out, "libraries");

@@ -1,6 +1,6 @@
 /* version.h - what this program is and how it was built: the provenance record.
  *
- * gm_version is "0.1.0"; gm_commit the git commit at build time with "+" when
+ * gm_version is "0.1.0"; gm_build_commit the git commit at build time with "+" when
  * the tree was changed, or "unknown". gm_build_flags are the compiler's, of the
  * build type; the libraries' versions are those found when the build was made.
  */
@@ -10,7 +10,7 @@
 #include "base/json.h"
 
 extern const char gm_version[];
-extern const char gm_commit[];
+extern const char gm_build_commit[];
 extern const char gm_compiler[];
 extern const char gm_build_flags[];
 

@@ -35,7 +35,7 @@ out:
 static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_control_input *c = &in->control;
+    const gm_token_control_input *c = &in->control;
     const size_t m = c->distinct->m;
     const bool full = in->level == GM_QUALITY_FULL;
     gm_progress progress;
@@ -117,11 +117,11 @@ gm_status gm_assess(gm_assessment *out, const gm_assess_input *in, gm_error *err
     GM_TRY(find_coherence(&a, in, err));
     GM_TRY(find_lengths(&a, in, err));
     if (in->level != GM_QUALITY_NONE) {
-        gm_control_input control = in->control;
+        gm_token_control_input control = in->control;
         control.most = in->level == GM_QUALITY_FULL ? 4 * GM_CONTROL_SAMPLE : GM_CONTROL_SAMPLE;
         GM_TRY(find_validity(&a, in, err));
         GM_TRY(find_stability(&a, in, err));
-        GM_TRY(gm_control_find(&a.control, &control, err));
+        GM_TRY(gm_token_control_find(&a.control, &control, err));
     }
     *out = a;
     a = (gm_assessment){0};

@@ -35,15 +35,16 @@ typedef struct gm_assessment {
     size_t n_dbcv;
     bool has_reruns; /* false: stability is empty */
     gm_stability stability;
-    gm_control control;
+    gm_token_control control;
     gm_coherence keywords;
     double *coherence; /* (C) */
     double length_noise, length_cluster;
 } gm_assessment;
 
 typedef struct gm_assess_input {
-    gm_control_input control; /* trace, usage, labels and options; `most` is left to the level */
-    const float *at;          /* (N,dim) where clusters were found */
+    gm_token_control_input
+        control;     /* trace, usage, labels and options; `most` is left to the level */
+    const float *at; /* (N,dim) where clusters were found */
     int dim;
     size_t n_clusters;
     const char *const *keyword; /* (C, GM_N_KEYWORDS) */

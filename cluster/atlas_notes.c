@@ -123,9 +123,9 @@ out:
     return status;
 }
 
-static void put_control(gm_json_out *out, const gm_control *control)
+static void put_control(gm_json_out *out, const gm_token_control *control)
 {
-    if (control->basis == GM_CONTROL_NONE) {
+    if (control->basis == GM_BASIS_NONE) {
         gm_json_put_null(out, "control");
         return;
     }

@@ -283,10 +283,10 @@ out:
 /* Two clusterings whose AMIs with the subsets differ by less are alike: chance alone gives 0. */
 static const double AMI_TIE = 0.02;
 
-static void say_control(gm_json_out *out, const gm_control *c)
+static void say_control(gm_json_out *out, const gm_token_control *c)
 {
-    const char *what = c->basis == GM_CONTROL_TOKENS ? "token" : "word";
-    if (c->basis == GM_CONTROL_NONE) return;
+    const char *what = c->basis == GM_BASIS_TOKENS ? "token" : "word";
+    if (c->basis == GM_BASIS_NONE) return;
     if (isnan(c->router_ami)) {
         const bool same = c->ari > 0.7;
         say(out, same ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR, "control",

@@ -47,7 +47,7 @@ static gm_status add(occurrences *o, uint32_t token, uint32_t document, gm_error
 }
 
 /* The counted tokens of the documents row[0..m), canonical places. */
-static gm_status read_tokens(occurrences *o, const gm_control_input *in, const uint32_t *row,
+static gm_status read_tokens(occurrences *o, const gm_token_control_input *in, const uint32_t *row,
                              size_t m, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -74,7 +74,7 @@ out:
     return status;
 }
 
-static gm_status read_words(occurrences *o, const gm_control_input *in, const uint32_t *row,
+static gm_status read_words(occurrences *o, const gm_token_control_input *in, const uint32_t *row,
                             size_t m, gm_error *err)
 {
     const gm_bag *bag = &in->words->counts;
@@ -138,7 +138,7 @@ static double share_of_shared(const gm_knn *a, const gm_knn *b)
 }
 
 /* Agreement of both clusterings with each other, and of each with the subsets. */
-static gm_status compare(gm_control *out, const int32_t *found, const int32_t *tokens,
+static gm_status compare(gm_token_control *out, const int32_t *found, const int32_t *tokens,
                          const int32_t *subset, size_t m, size_t n_subsets, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -157,8 +157,9 @@ out:
 }
 
 /* The sample's neighbours by usage and by tokens, and clusters of the tokens. */
-static gm_status ask_both(gm_control *out, const gm_control_input *in, const uint32_t *row,
-                          const float *tokens, size_t dim, size_t m, gm_error *err)
+static gm_status ask_both(gm_token_control *out, const gm_token_control_input *in,
+                          const uint32_t *row, const float *tokens, size_t dim, size_t m,
+                          gm_error *err)
 {
     gm_status status = GM_OK;
     gm_points by_usage = {0}, by_token = {0};
@@ -202,23 +203,24 @@ out:
     return status;
 }
 
-gm_status gm_control_find(gm_control *out, const gm_control_input *in, gm_error *err)
+gm_status gm_token_control_find(gm_token_control *out, const gm_token_control_input *in,
+                                gm_error *err)
 {
     gm_status status = GM_OK;
     occurrences o = {0};
     float *rows = NULL;
     size_t dim = 0;
-    gm_control found = {0};
+    gm_token_control found = {0};
     uint32_t *row = gm_alloc(in->distinct->m, sizeof *row);
-    *out = (gm_control){0};
+    *out = (gm_token_control){0};
     if (row == NULL) GM_FAIL(GM_EMEM, "no memory for the control");
     const size_t m = gm_quality_sample(row, in->distinct->m, in->most);
     for (size_t i = 0; i < m; i++) row[i] = in->distinct->first[row[i]];
     if (gm_trace_n_tokens(in->trace) > 0) {
-        found.basis = GM_CONTROL_TOKENS;
+        found.basis = GM_BASIS_TOKENS;
         GM_TRY(read_tokens(&o, in, row, m, err));
     } else if (in->words->vocabulary) {
-        found.basis = GM_CONTROL_WORDS;
+        found.basis = GM_BASIS_WORDS;
         GM_TRY(read_words(&o, in, row, m, err));
     } else {
         goto out;

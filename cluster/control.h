@@ -14,13 +14,13 @@
 #include "cluster/rerun.h"
 
 typedef enum gm_control_basis {
-    GM_CONTROL_NONE,
-    GM_CONTROL_TOKENS, /* token ids recorded in the trace */
-    GM_CONTROL_WORDS   /* words of the texts, where the trace holds no tokens */
+    GM_BASIS_NONE,
+    GM_BASIS_TOKENS, /* token ids recorded in the trace */
+    GM_BASIS_WORDS   /* words of the texts, where the trace holds no tokens */
 } gm_control_basis;
 const char *gm_control_basis_name(gm_control_basis basis);
 
-typedef struct gm_control {
+typedef struct gm_token_control {
     gm_control_basis basis; /* NONE: neither is there, and nothing below is known */
     size_t n;               /* documents in the sample */
     /* shares in [0,1] of a document's neighbours */
@@ -31,9 +31,9 @@ typedef struct gm_control {
     double ari;                    /* between the two */
     double router_ami, tokens_ami; /* with the subsets; NaN for fewer than two */
     double router_homogeneity, tokens_homogeneity;
-} gm_control;
+} gm_token_control;
 
-typedef struct gm_control_input {
+typedef struct gm_token_control_input {
     gm_trace *trace;
     const gm_usage *usage;
     const gm_distinct *distinct;
@@ -46,10 +46,10 @@ typedef struct gm_control_input {
     const gm_umap_options *umap;
     const gm_hdbscan_options *hdbscan; /* as used */
     size_t most;                       /* documents in the sample */
-} gm_control_input;
+} gm_token_control_input;
 
 /* Errors: GM_EFORMAT for a token whose id no vocabulary has; those of the steps. */
-gm_status gm_control_find(gm_control *out, const gm_control_input *input, gm_error *err)
-    GM_MUST_USE;
+gm_status gm_token_control_find(gm_token_control *out, const gm_token_control_input *input,
+                                gm_error *err) GM_MUST_USE;
 
 #endif

@@ -27,14 +27,14 @@ static inline double squared_body(const float *x, const float *y, size_t dim)
 
 static inline float rough_body(const float *x, const float *y, size_t dim)
 {
-    float sum[GM_TILE_COLS] = {0};
-    for (size_t c = 0; c < dim; c += GM_TILE_COLS) {
-        for (size_t l = 0; l < GM_TILE_COLS; l++) {
+    float sum[GM_DOTS_TILE_COLS] = {0};
+    for (size_t c = 0; c < dim; c += GM_DOTS_TILE_COLS) {
+        for (size_t l = 0; l < GM_DOTS_TILE_COLS; l++) {
             float diff = x[c + l] - y[c + l];
             sum[l] += diff * diff;
         }
     }
-    for (size_t half = GM_TILE_COLS / 2; half > 0; half /= 2)
+    for (size_t half = GM_DOTS_TILE_COLS / 2; half > 0; half /= 2)
         for (size_t l = 0; l < half; l++) sum[l] += sum[l + half];
     return sum[0];
 }
@@ -51,26 +51,26 @@ static double squared_plain(const float *x, const float *y, size_t dim)
 
 static void tile_plain(const float *a, const float *b, size_t depth, float *c, size_t c_stride)
 {
-    for (size_t r = 0; r < GM_TILE_ROWS; r++) {
-        float sum[GM_TILE_COLS] = {0};
+    for (size_t r = 0; r < GM_DOTS_TILE_ROWS; r++) {
+        float sum[GM_DOTS_TILE_COLS] = {0};
         for (size_t k = 0; k < depth; k++)
-            for (size_t l = 0; l < GM_TILE_COLS; l++)
-                sum[l] += a[r * depth + k] * b[k * GM_TILE_COLS + l];
-        for (size_t l = 0; l < GM_TILE_COLS; l++) c[r * c_stride + l] += sum[l];
+            for (size_t l = 0; l < GM_DOTS_TILE_COLS; l++)
+                sum[l] += a[r * depth + k] * b[k * GM_DOTS_TILE_COLS + l];
+        for (size_t l = 0; l < GM_DOTS_TILE_COLS; l++) c[r * c_stride + l] += sum[l];
     }
 }
 
 static inline void distances_body(float *at, const float *norm, float own, float limit,
                                   const float *other, size_t n, uint8_t *near)
 {
-    for (size_t j = 0; j < n; j += GM_TILE_COLS) {
+    for (size_t j = 0; j < n; j += GM_DOTS_TILE_COLS) {
         int any = 0;
-        for (size_t l = j; l < j + GM_TILE_COLS; l++) {
+        for (size_t l = j; l < j + GM_DOTS_TILE_COLS; l++) {
             float v = (own + norm[l]) - 2.0f * at[l];
             at[l] = v = v > 0.0f ? v : 0.0f;
             any |= (v <= limit) | (v <= other[l]);
         }
-        near[j / GM_TILE_COLS] = (uint8_t)any;
+        near[j / GM_DOTS_TILE_COLS] = (uint8_t)any;
     }
 }
 
@@ -117,13 +117,13 @@ __attribute__((target("avx2,fma"))) static void tile_avx2(const float *a, const 
                                                           size_t depth, float *c, size_t c_stride)
 {
     enum { ROWS = 6 };
-    for (size_t first = 0; first < GM_TILE_ROWS; first += ROWS) {
+    for (size_t first = 0; first < GM_DOTS_TILE_ROWS; first += ROWS) {
         const float *from = a + first * depth;
         __m256 lo[ROWS], hi[ROWS];
         for (int r = 0; r < ROWS; r++) lo[r] = hi[r] = _mm256_setzero_ps();
         for (size_t k = 0; k < depth; k++) {
-            __m256 b0 = _mm256_loadu_ps(b + k * GM_TILE_COLS);
-            __m256 b1 = _mm256_loadu_ps(b + k * GM_TILE_COLS + 8);
+            __m256 b0 = _mm256_loadu_ps(b + k * GM_DOTS_TILE_COLS);
+            __m256 b1 = _mm256_loadu_ps(b + k * GM_DOTS_TILE_COLS + 8);
 #pragma GCC unroll 6
             for (size_t r = 0; r < ROWS; r++) {
                 __m256 x = _mm256_broadcast_ss(from + r * depth + k);
@@ -174,15 +174,15 @@ __attribute__((target("avx512f"))) static float rough_avx512(const float *x, con
 __attribute__((target("avx512f"))) static void tile_avx512(const float *a, const float *b,
                                                            size_t depth, float *c, size_t c_stride)
 {
-    __m512 sum[GM_TILE_ROWS];
-    for (int r = 0; r < GM_TILE_ROWS; r++) sum[r] = _mm512_setzero_ps();
+    __m512 sum[GM_DOTS_TILE_ROWS];
+    for (int r = 0; r < GM_DOTS_TILE_ROWS; r++) sum[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < depth; k++) {
-        __m512 bk = _mm512_loadu_ps(b + k * GM_TILE_COLS);
+        __m512 bk = _mm512_loadu_ps(b + k * GM_DOTS_TILE_COLS);
 #pragma GCC unroll 12
-        for (size_t r = 0; r < GM_TILE_ROWS; r++)
+        for (size_t r = 0; r < GM_DOTS_TILE_ROWS; r++)
             sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(a[r * depth + k]), bk, sum[r]);
     }
-    for (size_t r = 0; r < GM_TILE_ROWS; r++) {
+    for (size_t r = 0; r < GM_DOTS_TILE_ROWS; r++) {
         float *to = c + r * c_stride;
         _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[r]));
     }
@@ -195,14 +195,14 @@ __attribute__((target("avx512f"))) static void distances_avx512(float *at, const
 {
     const __m512 all = _mm512_set1_ps(own), two = _mm512_set1_ps(2.0f);
     const __m512 most = _mm512_set1_ps(limit), zero = _mm512_setzero_ps();
-    for (size_t j = 0; j < n; j += GM_TILE_COLS) {
+    for (size_t j = 0; j < n; j += GM_DOTS_TILE_COLS) {
         __m512 v = _mm512_add_ps(all, _mm512_loadu_ps(norm + j));
         v = _mm512_sub_ps(v, _mm512_mul_ps(two, _mm512_loadu_ps(at + j)));
         v = _mm512_max_ps(v, zero);
         _mm512_storeu_ps(at + j, v);
         __mmask16 own_row = _mm512_cmp_ps_mask(v, most, _CMP_LE_OQ);
         __mmask16 column = _mm512_cmp_ps_mask(v, _mm512_loadu_ps(other + j), _CMP_LE_OQ);
-        near[j / GM_TILE_COLS] = (own_row | column) != 0;
+        near[j / GM_DOTS_TILE_COLS] = (own_row | column) != 0;
     }
 }
 

@@ -9,9 +9,9 @@
 #include "cluster/isa.h"
 
 enum {
-    GM_TILE_ROWS = 12,  /* rows of one tile */
-    GM_TILE_COLS = 16,  /* columns of one tile: one panel */
-    GM_TILE_DEPTH = 256 /* length of one chain of additions */
+    GM_DOTS_TILE_ROWS = 12,  /* rows of one tile */
+    GM_DOTS_TILE_COLS = 16,  /* columns of one tile: one panel */
+    GM_DOTS_TILE_DEPTH = 256 /* length of one chain of additions */
 };
 
 typedef struct gm_dots {

@@ -41,7 +41,7 @@ typedef struct descent {
     size_t place_of[GROUPS]; /* in that order of the first point of each group */
     float heaviest;          /* membership of the edges of rate 1 */
     bool dense;              /* densMAP acts in the running epoch */
-    gm_step **steps;         /* (threads) room for the steps of a block, */
+    gm_layout_step **steps;  /* (threads) room for the steps of a block, */
     float **inverse;         /* for 1/membership of each where densMAP may act, */
     gm_step_room *room;      /* (threads) and for the steps of a point */
     gm_rng rng;
@@ -54,7 +54,7 @@ typedef struct descent {
 /* Write the steps of point i, which is number `place` in the order of the edges; returns how many.
  */
 static size_t list_steps(const descent *d, size_t i, size_t place, const gm_step_room *room,
-                         gm_step *to)
+                         gm_layout_step *to)
 {
     const size_t n_points = d->job->graph->n;
     const uint64_t first = d->start[place];
@@ -125,15 +125,15 @@ static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, con
 }
 
 /* Fetch the places of the steps after those that are taken next. */
-static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_step *step)
+static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_layout_step *step)
 {
     for (size_t l = 0; l < GM_LANES; l++)
         for (int s = AT_ONCE; s < 2 * AT_ONCE && s < lanes->left[l]; s++)
             __builtin_prefetch(d->at + (size_t)(step[lanes->next[l] + s] >> 1) * d->dim);
 }
 
-static void move_all(const descent *d, const gm_step *step, const float *inverse, const mover *list,
-                     size_t n, size_t group)
+static void move_all(const descent *d, const gm_layout_step *step, const float *inverse,
+                     const mover *list, size_t n, size_t group)
 {
     const bool far = d->job->graph->n >= FAR_APART;
     gm_lanes lanes = {0};
@@ -154,7 +154,7 @@ static void move_all(const descent *d, const gm_step *step, const float *inverse
 /* Members [first, first + n) of a group, n <= BLOCK. */
 static void move_block(const descent *d, size_t group, size_t first, size_t n)
 {
-    gm_step *step = d->steps[gm_thread_number()];
+    gm_layout_step *step = d->steps[gm_thread_number()];
     const gm_step_room *room = &d->room[gm_thread_number()];
     float *inverse = d->dense ? d->inverse[gm_thread_number()] : NULL;
     mover list[BLOCK], sorted[BLOCK];
@@ -189,7 +189,7 @@ static void move_groups(const descent *d, bool alone)
     (void)alone; /* of no use to a build without OpenMP */
 #pragma omp parallel if (!alone)
     for (size_t group = 0; group < GROUPS; group++) {
-        const size_t count = group_size(n, group), block = block_size(count, gm_team_size());
+        const size_t count = group_size(n, group), block = block_size(count, gm_thread_count());
 #pragma omp for schedule(dynamic, 1)
         for (size_t m = 0; m < count; m += block)
             move_block(d, group, m, count - m < block ? count - m : block);

@@ -15,7 +15,7 @@ typedef uint32_t v16u __attribute__((vector_size(WIDE * sizeof(uint32_t))));
 /* The forces in vectors. */
 typedef struct field {
     v16 a, b, alpha, pull, push; /* pull: -2 a b, push: 2 b times the repulsion */
-    const gm_step *step;
+    const gm_layout_step *step;
     const float *inverse, *term, *at;
     v16 scale; /* of densMAP */
 } field;
@@ -57,7 +57,7 @@ typedef struct vector {
 #include "cluster/layout_lanes_body.h"
 #pragma GCC diagnostic pop
 
-void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float *inverse,
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_layout_step *step, const float *inverse,
                    const float *at, int dim, const gm_forces *forces, gm_isa isa)
 {
     if (isa >= GM_ISA_AVX512F)
@@ -68,7 +68,7 @@ void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float 
         lanes_portable(lanes, count, step, inverse, at, dim, forces);
 }
 #else
-void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float *inverse,
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_layout_step *step, const float *inverse,
                    const float *at, int dim, const gm_forces *forces, gm_isa isa)
 {
     (void)isa;

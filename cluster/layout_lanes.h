@@ -14,7 +14,7 @@
 enum { GM_LANES = 64, GM_MAX_LAYOUT_DIM = 10 };
 
 /* A step: twice the number of the other point, below 2^30, and 1 more for a push. */
-typedef int32_t gm_step;
+typedef int32_t gm_layout_step;
 
 typedef struct gm_forces {
     float a, b, repulsion; /* of the curve 1/(1 + a d^2b) */
@@ -34,7 +34,7 @@ typedef struct gm_lanes {
 /* Take every lane `count` steps on, or as many as it has left; at (N,dim) is where the other points
  * are. step[next] of a lane that has none left is read, and must be a step. inverse: 1/membership
  * of each step that pulls, where densMAP acts; else NULL. */
-void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float *inverse,
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_layout_step *step, const float *inverse,
                    const float *at, int dim, const gm_forces *forces, gm_isa isa);
 
 #endif

@@ -128,7 +128,7 @@ TARGET INLINE void NAME(go)(gm_lanes *lanes, int count, const field *f, const in
     for (int v = 0; v < VECTORS; v++) NAME(put)(lanes, &p[v], v, dim);
 }
 
-TARGET static void NAME(lanes)(gm_lanes *lanes, int count, const gm_step *step,
+TARGET static void NAME(lanes)(gm_lanes *lanes, int count, const gm_layout_step *step,
                                const float *inverse, const float *at, int dim,
                                const gm_forces *forces)
 {

@@ -67,15 +67,15 @@ static inline uint64_t split_mix(uint64_t z)
 }
 
 /* A push from one of `others` points, all but `self`, by a random number below 2^32. */
-static inline gm_step push_by(uint64_t random, uint64_t others, uint32_t self)
+static inline gm_layout_step push_by(uint64_t random, uint64_t others, uint32_t self)
 {
     uint32_t k = (uint32_t)(random * others >> 32);
     k += k >= self;
-    return (gm_step)(k << 1 | 1);
+    return (gm_layout_step)(k << 1 | 1);
 }
 
 /* n pushes, and some more. */
-static inline void draw_random(gm_step *random, size_t n, uint64_t others, uint32_t self,
+static inline void draw_random(gm_layout_step *random, size_t n, uint64_t others, uint32_t self,
                                uint64_t state)
 {
     n = (n + TOGETHER - 1) / TOGETHER * TOGETHER;
@@ -86,9 +86,9 @@ static inline void draw_random(gm_step *random, size_t n, uint64_t others, uint3
     }
 }
 
-static inline size_t list_body(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
-                               const gm_edge_list *edges, uint32_t self, uint64_t state,
-                               take_due_of *take)
+static inline size_t list_body(gm_layout_step *out, const gm_step_room *room,
+                               const gm_step_plan *plan, const gm_edge_list *edges, uint32_t self,
+                               uint64_t state, take_due_of *take)
 {
     size_t n = 0, drawn = 0;
     const size_t n_draws = count_draws(room->draws, edges->rate, edges->n, (float)plan->epoch,
@@ -98,7 +98,7 @@ static inline size_t list_body(gm_step *out, const gm_step_room *room, const gm_
     for (size_t d = 0; d < n_due; d++) {
         const uint32_t e = room->due[d];
         const size_t draws = (size_t)room->draws[e];
-        const gm_step pull = (gm_step)(edges->to[e] << 1);
+        const gm_layout_step pull = (gm_layout_step)(edges->to[e] << 1);
         out[n] = out[n + 1] = pull;
         for (size_t c = 0; c < draws; c += TOGETHER)
             memcpy(out + n + 2 + c, room->random + drawn + c, TOGETHER * sizeof *out);
@@ -107,17 +107,16 @@ static inline size_t list_body(gm_step *out, const gm_step_room *room, const gm_
     return n;
 }
 
-static size_t list_plain(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
+static size_t list_plain(gm_layout_step *out, const gm_step_room *room, const gm_step_plan *plan,
                          const gm_edge_list *edges, uint32_t self, uint64_t state)
 {
     return list_body(out, room, plan, edges, self, state, take_due);
 }
 
 #ifdef GM_X86
-__attribute__((target("avx2,fma"))) static size_t list_avx2(gm_step *out, const gm_step_room *room,
-                                                            const gm_step_plan *plan,
-                                                            const gm_edge_list *edges,
-                                                            uint32_t self, uint64_t state)
+__attribute__((target("avx2,fma"))) static size_t
+list_avx2(gm_layout_step *out, const gm_step_room *room, const gm_step_plan *plan,
+          const gm_edge_list *edges, uint32_t self, uint64_t state)
 {
     return list_body(out, room, plan, edges, self, state, take_due);
 }
@@ -141,14 +140,14 @@ take_due_avx512(uint32_t *restrict due, const int32_t *restrict draws, size_t n)
 
 /* DQ: 64-bit products. */
 __attribute__((target("avx512f,avx512dq"))) static size_t
-list_avx512(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
+list_avx512(gm_layout_step *out, const gm_step_room *room, const gm_step_plan *plan,
             const gm_edge_list *edges, uint32_t self, uint64_t state)
 {
     return list_body(out, room, plan, edges, self, state, take_due_avx512);
 }
 #endif
 
-size_t gm_steps_list(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
+size_t gm_steps_list(gm_layout_step *out, const gm_step_room *room, const gm_step_plan *plan,
                      const gm_edge_list *edges, uint32_t self, uint64_t state)
 {
 #ifdef GM_X86

@@ -32,9 +32,9 @@ typedef struct gm_edge_list {
 
 /* Room for the most edges that a point has. */
 typedef struct gm_step_room {
-    int32_t *draws;  /* (most edges) */
-    uint32_t *due;   /* (most edges, and GM_EDGES) */
-    gm_step *random; /* gm_steps_most of them */
+    int32_t *draws;         /* (most edges) */
+    uint32_t *due;          /* (most edges, and GM_EDGES) */
+    gm_layout_step *random; /* gm_steps_most of them */
 } gm_step_room;
 
 /* No point with n edges has more steps, and the terminator. */
@@ -43,7 +43,7 @@ size_t gm_steps_most(size_t n_edges, int draws_a_visit);
 /* Write the steps of point `self` to out; returns how many. Every edge that is due pulls twice, as
  * (i,j) and as (j,i) in the serial descent, then its random points push. `state` is where the
  * generator begins. */
-size_t gm_steps_list(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
+size_t gm_steps_list(gm_layout_step *out, const gm_step_room *room, const gm_step_plan *plan,
                      const gm_edge_list *edges, uint32_t self, uint64_t state);
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    F32_DEPTH = GM_TILE_DEPTH, /* inputs multiplied before the next row of tiles is begun */
+    F32_DEPTH = GM_DOTS_TILE_DEPTH, /* inputs multiplied before the next row of tiles is begun */
     BF16_DEPTH = 512,
     BF16_TILES = BF16_DEPTH / GM_AMX_DEPTH
 };
@@ -107,29 +107,30 @@ size_t gm_product_packed_bytes(const gm_product *product)
 
 static void pack_floats(const gm_points *points, size_t first, size_t n, float *to)
 {
-    for (size_t j = 0; j < GM_TILE_COLS; j++) {
+    for (size_t j = 0; j < GM_DOTS_TILE_COLS; j++) {
         const float *from = points->at + (first + j) * points->dim; /* (dim), read when j < n */
-        for (size_t k = 0; k < points->dim; k++) to[k * GM_TILE_COLS + j] = j < n ? from[k] : 0.0f;
+        for (size_t k = 0; k < points->dim; k++)
+            to[k * GM_DOTS_TILE_COLS + j] = j < n ? from[k] : 0.0f;
     }
 }
 
 /* Tiles of 16 pairs of inputs by 16 columns. */
 static void pack_halves(const gm_product *p, size_t first, size_t n, uint16_t *to)
 {
-    const size_t n_points = n < GM_TILE_COLS ? n : GM_TILE_COLS;
-    if (n_points < GM_TILE_COLS) memset(to, 0, GM_TILE_COLS * p->dim * sizeof *to);
+    const size_t n_points = n < GM_DOTS_TILE_COLS ? n : GM_DOTS_TILE_COLS;
+    if (n_points < GM_DOTS_TILE_COLS) memset(to, 0, GM_DOTS_TILE_COLS * p->dim * sizeof *to);
     for (size_t k = 0; k < p->dim; k += GM_AMX_DEPTH, to += GM_AMX_TILE)
         for (size_t j = 0; j < n_points; j++) {
             const uint16_t *from = p->half + tile_row(p, first + j, k); /* (32) */
             for (size_t c = 0; c < GM_AMX_DEPTH; c += 2)
-                memcpy(to + (c / 2 * GM_TILE_COLS + j) * 2, from + c, 2 * sizeof *to);
+                memcpy(to + (c / 2 * GM_DOTS_TILE_COLS + j) * 2, from + c, 2 * sizeof *to);
         }
 }
 
 void gm_product_pack(const gm_product *product, size_t first, size_t n, size_t p, void *packed)
 {
-    const size_t at = p * GM_TILE_COLS, left = n > at ? n - at : 0;
-    const size_t panel = p * GM_TILE_COLS * product->dim;
+    const size_t at = p * GM_DOTS_TILE_COLS, left = n > at ? n - at : 0;
+    const size_t panel = p * GM_DOTS_TILE_COLS * product->dim;
     if (product->half)
         pack_halves(product, first + at, left, (uint16_t *)packed + panel);
     else
@@ -140,7 +141,7 @@ void gm_product_pack(const gm_product *product, size_t first, size_t n, size_t p
 static void pack_float_rows(const gm_points *points, const uint32_t *row, size_t n_rows, size_t k,
                             size_t depth, float *to)
 {
-    for (size_t r = 0; r < n_rows || r % GM_TILE_ROWS != 0; r++) {
+    for (size_t r = 0; r < n_rows || r % GM_DOTS_TILE_ROWS != 0; r++) {
         if (r < n_rows)
             memcpy(to + r * depth, points->at + row[r] * points->dim + k, depth * sizeof *to);
         else
@@ -175,9 +176,9 @@ static void multiply_floats(const gm_product *p, const uint32_t *row, size_t n_r
     for (size_t k = 0; k < p->dim; k += F32_DEPTH) {
         size_t depth = p->dim - k < F32_DEPTH ? p->dim - k : F32_DEPTH;
         pack_float_rows(p->points, row, n_rows, k, depth, scratch);
-        for (size_t j = 0; j < n; j += GM_TILE_COLS) {
-            const float *panel = packed + j * p->dim + k * GM_TILE_COLS; /* (depth, 16) */
-            for (size_t r = 0; r < n_rows; r += GM_TILE_ROWS)
+        for (size_t j = 0; j < n; j += GM_DOTS_TILE_COLS) {
+            const float *panel = packed + j * p->dim + k * GM_DOTS_TILE_COLS; /* (depth, 16) */
+            for (size_t r = 0; r < n_rows; r += GM_DOTS_TILE_ROWS)
                 dots->tile(scratch + r * depth, panel, depth, dot + r * GM_BLOCK_COLS + j,
                            GM_BLOCK_COLS);
         }
@@ -194,8 +195,9 @@ static void multiply_halves(const gm_product *p, const uint32_t *row, size_t n_r
         size_t left = (p->dim - k) / GM_AMX_DEPTH, tiles = left < BF16_TILES ? left : BF16_TILES;
         const uint16_t *a = together ? p->half + tile_row(p, row[0], k) : scratch;
         if (!together) pack_half_rows(p, row, n_rows, k, tiles, scratch);
-        gm_amx_block(a, together ? 16 * p->dim : tiles * GM_AMX_TILE, packed + k * GM_TILE_COLS,
-                     GM_TILE_COLS * p->dim, tiles, rows, cols, k > 0, dot, GM_BLOCK_COLS);
+        gm_amx_block(a, together ? 16 * p->dim : tiles * GM_AMX_TILE,
+                     packed + k * GM_DOTS_TILE_COLS, GM_DOTS_TILE_COLS * p->dim, tiles, rows, cols,
+                     k > 0, dot, GM_BLOCK_COLS);
     }
 }
 
@@ -213,13 +215,14 @@ void gm_product_block(const gm_product *product, const uint32_t *row, size_t n_r
 /* ---- error ---- */
 
 /* A chain of n float additions of products is off by at most (n+1) u sum|x y|, u = 2^-24, and
- * sum|x y| <= |x||y|. Floats: chains of GM_TILE_DEPTH, then dim/GM_TILE_DEPTH additions of their
- * results; twice the dot, the rounded norms and two more additions: 8 u more than covers them. */
+ * sum|x y| <= |x||y|. Floats: chains of GM_DOTS_TILE_DEPTH, then dim/GM_DOTS_TILE_DEPTH additions
+ * of their results; twice the dot, the rounded norms and two more additions: 8 u more than covers
+ * them. */
 static double float_error(const gm_product *p, size_t i)
 {
     double reach = sqrt((double)p->points->norm[i]) + sqrt((double)p->points->max_norm);
-    size_t n_chains = p->dim / GM_TILE_DEPTH;
-    double steps = 8.0 + GM_TILE_DEPTH + (double)n_chains;
+    size_t n_chains = p->dim / GM_DOTS_TILE_DEPTH;
+    double steps = 8.0 + GM_DOTS_TILE_DEPTH + (double)n_chains;
     return steps * 0x1p-24 * reach * reach;
 }
 

@@ -165,7 +165,7 @@ typedef struct gm_arch {
     bool inside;                /* tensors have the names of a larger model's part */
     bool stacked;               /* experts are in the family's `stacked` tensors */
     gm_stored stored;           /* form of the matrices in a tensor that stacks experts */
-    gm_blocks blocks;           /* of matrices that may be F8_E4M3 */
+    gm_scale_blocks blocks;     /* of matrices that may be F8_E4M3 */
     bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
     bool gated_shared;          /* weighed by sigmoid of one more output of the router */

@@ -20,12 +20,12 @@ enum {
     GM_K_BLOCK = 32, /* inputs that bf16 products sum before they add to the result */
 };
 
-typedef enum gm_place { GM_PLACE_NOWHERE, GM_PLACE_HOST, GM_PLACE_DEVICE } gm_place;
-typedef enum gm_layout { GM_LAYOUT_ROWS, GM_LAYOUT_PANELS } gm_layout;
+typedef enum gm_buf_place { GM_PLACE_NOWHERE, GM_PLACE_HOST, GM_PLACE_DEVICE } gm_buf_place;
+typedef enum gm_buf_layout { GM_LAYOUT_ROWS, GM_LAYOUT_PANELS } gm_buf_layout;
 
 typedef struct gm_buf {
-    gm_place place;
-    gm_layout layout;
+    gm_buf_place place;
+    gm_buf_layout layout;
     gm_dtype dtype;
     size_t count, rows, cols;
     size_t stride;     /* ROWS: elements from one row to the next */

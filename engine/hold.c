@@ -236,7 +236,7 @@ static gm_status hold_streamed(const gm_holding *h, gm_error *err)
     GM_TRY(create_image(w, ends, err)); /* layers are described, and placed when they come */
     place_embedding(w, h->arch, h->checkpoint);
     GM_TRY(fill_image(h, ends, err));
-    GM_TRY(gm_stream_create(&w->stream, w, h->arch, h->checkpoint, err));
+    GM_TRY(gm_layer_stream_create(&w->stream, w, h->arch, h->checkpoint, err));
 out:
     return status;
 }

@@ -14,7 +14,7 @@
 
 enum { SLOTS = 2 };
 
-struct gm_stream {
+struct gm_layer_stream {
     gm_weights *weights;
     gm_fill *fill;
     void *slots; /* one after the other */
@@ -39,14 +39,15 @@ static size_t slot_bytes(const gm_weights *w)
     return most;
 }
 
-uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_arch *arch, const gm_checkpoint *checkpoint)
+uint64_t gm_layer_stream_bytes(uint64_t layer_bytes, const gm_arch *arch,
+                               const gm_checkpoint *checkpoint)
 {
     return SLOTS * layer_bytes + gm_fill_bytes(arch, checkpoint, 1);
 }
 
 /* ---- the reading thread ---- */
 
-static gm_status read_layer(gm_stream *s, uint64_t number, gm_error *err)
+static gm_status read_layer(gm_layer_stream *s, uint64_t number, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_weights *w = s->weights;
@@ -66,7 +67,7 @@ out:
 
 static void *read_layers(void *context)
 {
-    gm_stream *s = context;
+    gm_layer_stream *s = context;
     (void)gm_denormals_flush(); /* packs as a team does */
     pthread_mutex_lock(&s->mutex);
     for (;;) {
@@ -92,7 +93,7 @@ static void *read_layers(void *context)
 
 /* ---- for those who compute ---- */
 
-const gm_layer *gm_stream_acquire(gm_stream *s, const gm_worker *me, size_t layer)
+const gm_layer *gm_layer_stream_acquire(gm_layer_stream *s, const gm_worker *me, size_t layer)
 {
     const size_t n_layers = s->weights->n_layers;
     const double start = gm_now();
@@ -113,7 +114,7 @@ const gm_layer *gm_stream_acquire(gm_stream *s, const gm_worker *me, size_t laye
     return there;
 }
 
-void gm_stream_release(gm_stream *s)
+void gm_layer_stream_release(gm_layer_stream *s)
 {
     pthread_mutex_lock(&s->mutex);
     s->released++;
@@ -121,7 +122,7 @@ void gm_stream_release(gm_stream *s)
     pthread_mutex_unlock(&s->mutex);
 }
 
-gm_status gm_stream_status(gm_stream *s, gm_error *err)
+gm_status gm_layer_stream_status(gm_layer_stream *s, gm_error *err)
 {
     pthread_mutex_lock(&s->mutex);
     gm_status status = s->status;
@@ -130,7 +131,7 @@ gm_status gm_stream_status(gm_stream *s, gm_error *err)
     return status;
 }
 
-double gm_stream_waited(gm_stream *s)
+double gm_layer_stream_waited(gm_layer_stream *s)
 {
     pthread_mutex_lock(&s->mutex);
     double waited = s->waited;
@@ -138,7 +139,7 @@ double gm_stream_waited(gm_stream *s)
     return waited;
 }
 
-bool gm_stream_take(gm_stream *s)
+bool gm_layer_stream_take(gm_layer_stream *s)
 {
     pthread_mutex_lock(&s->mutex);
     bool is_free = !s->taken;
@@ -147,7 +148,7 @@ bool gm_stream_take(gm_stream *s)
     return is_free;
 }
 
-void gm_stream_give_back(gm_stream *s)
+void gm_layer_stream_give_back(gm_layer_stream *s)
 {
     pthread_mutex_lock(&s->mutex);
     s->taken = false;
@@ -156,13 +157,13 @@ void gm_stream_give_back(gm_stream *s)
 
 /* ---- beginning and end ---- */
 
-gm_status gm_stream_create(gm_stream **out, gm_weights *w, const gm_arch *arch,
-                           const gm_checkpoint *checkpoint, gm_error *err)
+gm_status gm_layer_stream_create(gm_layer_stream **out, gm_weights *w, const gm_arch *arch,
+                                 const gm_checkpoint *checkpoint, gm_error *err)
 {
     gm_status status = GM_OK;
     char need[24];
     *out = NULL;
-    gm_stream *s = gm_alloc(1, sizeof *s);
+    gm_layer_stream *s = gm_alloc(1, sizeof *s);
     if (s == NULL) return gm_fail(err, GM_EMEM, "no memory to stream weights");
     s->weights = w;
     pthread_mutex_init(&s->mutex, NULL);
@@ -179,11 +180,11 @@ gm_status gm_stream_create(gm_stream **out, gm_weights *w, const gm_arch *arch,
     *out = s;
     s = NULL;
 out:
-    gm_stream_free(s);
+    gm_layer_stream_free(s);
     return status;
 }
 
-void gm_stream_free(gm_stream *s)
+void gm_layer_stream_free(gm_layer_stream *s)
 {
     if (s == NULL) return;
     if (s->started) {

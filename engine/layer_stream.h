@@ -13,32 +13,32 @@
 #include "engine/team.h"
 #include "engine/weights.h"
 
-typedef struct gm_stream gm_stream;
+typedef struct gm_layer_stream gm_layer_stream;
 
 /* Begin to read layer 0. What is passed is borrowed until the stream is freed. GM_EMEM. */
-gm_status gm_stream_create(gm_stream **out, gm_weights *weights, const gm_arch *arch,
-                           const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
-void gm_stream_free(gm_stream *stream);
+gm_status gm_layer_stream_create(gm_layer_stream **out, gm_weights *weights, const gm_arch *arch,
+                                 const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
+void gm_layer_stream_free(gm_layer_stream *stream);
 
 /* Bytes of two layers, the largest being of `layer_bytes`, and of what reading takes. */
-uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_arch *arch,
-                         const gm_checkpoint *checkpoint);
+uint64_t gm_layer_stream_bytes(uint64_t layer_bytes, const gm_arch *arch,
+                               const gm_checkpoint *checkpoint);
 
 /* Wait for the layer; every worker calls this. Layers between the last one released and this one
  * are skipped, as after a step that was stopped. */
-const gm_layer *gm_stream_acquire(gm_stream *stream, const gm_worker *me, size_t layer);
+const gm_layer *gm_layer_stream_acquire(gm_layer_stream *stream, const gm_worker *me, size_t layer);
 
 /* No worker uses the layer any longer; one of them calls this. */
-void gm_stream_release(gm_stream *stream);
+void gm_layer_stream_release(gm_layer_stream *stream);
 
 /* The first failure of reading. */
-gm_status gm_stream_status(gm_stream *stream, gm_error *err) GM_MUST_USE;
+gm_status gm_layer_stream_status(gm_layer_stream *stream, gm_error *err) GM_MUST_USE;
 
 /* Seconds that computing has waited for layers. */
-double gm_stream_waited(gm_stream *stream);
+double gm_layer_stream_waited(gm_layer_stream *stream);
 
-/* True once, until gm_stream_give_back: for the session that uses it. */
-bool gm_stream_take(gm_stream *stream);
-void gm_stream_give_back(gm_stream *stream);
+/* True once, until gm_layer_stream_give_back: for the session that uses it. */
+bool gm_layer_stream_take(gm_layer_stream *stream);
+void gm_layer_stream_give_back(gm_layer_stream *stream);
 
 #endif

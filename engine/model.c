@@ -434,7 +434,7 @@ bool gm_model_layer_has(const gm_model *m, int layer, gm_layer_part part)
 
 double gm_model_waited(const gm_model *m)
 {
-    return m->weights && m->weights->stream ? gm_stream_waited(m->weights->stream) : 0.0;
+    return m->weights && m->weights->stream ? gm_layer_stream_waited(m->weights->stream) : 0.0;
 }
 
 const gm_model_info *gm_model_get_info(const gm_model *m)

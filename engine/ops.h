@@ -79,7 +79,7 @@ typedef struct gm_tile {
 } gm_tile;
 
 /* All rows that the step has of a sequence; they are consecutive. */
-typedef gm_tile gm_run;
+typedef gm_tile gm_sequence_rows;
 
 /* A row whose logits are needed: for the caller, for nll, or to sample from. */
 typedef struct gm_head_row {
@@ -136,7 +136,8 @@ typedef struct gm_step {
     const gm_edits *edits;
     gm_row *row;
     gm_tile *tile;
-    gm_run *run; /* with layers that keep a state, where a step has each sequence at most once */
+    gm_sequence_rows
+        *run; /* with layers that keep a state, where a step has each sequence at most once */
     gm_head_row *head;
     size_t n_rows, n_tiles, n_runs, n_head;
     size_t first_layer, end_layer; /* those that are computed */

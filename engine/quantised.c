@@ -27,8 +27,8 @@ static gm_status expect_text(const gm_json *part, const char *key, const char *a
 }
 
 /* A pair of sizes, of rows and of columns. */
-static gm_status read_block(const gm_json *part, const char *key, gm_blocks *out, const char *where,
-                            gm_error *err)
+static gm_status read_block(const gm_json *part, const char *key, gm_scale_blocks *out,
+                            const char *where, gm_error *err)
 {
     const gm_json *list = gm_json_find(part, key);
     const bool pair = list && gm_json_kind_of(list) == GM_JSON_ARRAY && gm_json_n_items(list) == 2;
@@ -49,17 +49,18 @@ static gm_status read_block(const gm_json *part, const char *key, gm_blocks *out
 
 /* Scales of blocks; or one for each tensor, where there is no such key as AutoFP8 calls it, and
  * where it is null as transformers does. */
-static gm_status read_fp8_scales(const gm_json *part, gm_blocks *out, const char *where,
+static gm_status read_fp8_scales(const gm_json *part, gm_scale_blocks *out, const char *where,
                                  gm_error *err)
 {
     static const char key[] = "weight_block_size";
     const gm_json *block = gm_json_find(part, key);
-    *out = (gm_blocks){.suffix = block ? "_scale_inv" : "_scale"};
+    *out = (gm_scale_blocks){.suffix = block ? "_scale_inv" : "_scale"};
     if (block == NULL || gm_json_kind_of(block) == GM_JSON_NULL) return GM_OK;
     return read_block(part, key, out, where, err);
 }
 
-static gm_status read_fp8(const gm_json *part, gm_blocks *out, const char *where, gm_error *err)
+static gm_status read_fp8(const gm_json *part, gm_scale_blocks *out, const char *where,
+                          gm_error *err)
 {
     static const char *const known[] = {"quant_method",
                                         "activation_scheme",
@@ -85,7 +86,7 @@ out:
 /* ---- "compressed-tensors" ---- */
 
 /* The weights of one group of layers. */
-static gm_status read_weights(const gm_json *weights, gm_blocks *out, const char *where,
+static gm_status read_weights(const gm_json *weights, gm_scale_blocks *out, const char *where,
                               gm_error *err)
 {
     gm_status status = GM_OK;
@@ -103,7 +104,7 @@ static gm_status read_weights(const gm_json *weights, gm_blocks *out, const char
                 PART);
     GM_TRY(expect_text(weights, "strategy", "tensor|channel|block", where, err));
     GM_TRY(gm_json_get_text_or(weights, "strategy", "tensor", &strategy, where, err));
-    *out = (gm_blocks){.suffix = "_scale"};
+    *out = (gm_scale_blocks){.suffix = "_scale"};
     if (strcmp(strategy, "block") == 0)
         GM_TRY(read_block(weights, "block_structure", out, where, err));
     else if (strcmp(strategy, "channel") == 0)
@@ -128,7 +129,8 @@ static gm_status check_activations(const gm_json *group, const char *where, gm_e
     return status;
 }
 
-static gm_status read_group(const gm_json *group, gm_blocks *out, const char *where, gm_error *err)
+static gm_status read_group(const gm_json *group, gm_scale_blocks *out, const char *where,
+                            gm_error *err)
 {
     static const char *const known[] = {"targets", "weights", "input_activations", "format", NULL};
     gm_status status = GM_OK;
@@ -161,7 +163,7 @@ static gm_status check_plain(const gm_json *part, const char *where, gm_error *e
                    where, PART);
 }
 
-static gm_status read_compressed(const gm_json *part, gm_blocks *out, const char *where,
+static gm_status read_compressed(const gm_json *part, gm_scale_blocks *out, const char *where,
                                  gm_error *err)
 {
     static const char *const known[] = {"quant_method",
@@ -184,7 +186,7 @@ static gm_status read_compressed(const gm_json *part, gm_blocks *out, const char
     GM_TRY(check_dense(part, where, err));
     GM_TRY(check_plain(part, where, err));
     for (const gm_json *group = gm_json_first(groups); group; group = gm_json_next(group)) {
-        gm_blocks blocks;
+        gm_scale_blocks blocks;
         GM_TRY(read_group(group, &blocks, where, err));
         if (out->suffix && (blocks.rows != out->rows || blocks.cols != out->cols))
             GM_FAIL(GM_EFORMAT,
@@ -199,10 +201,11 @@ out:
 
 /* ---- both ---- */
 
-gm_status gm_quantised_read(gm_blocks *out, const gm_json *config, const char *where, gm_error *err)
+gm_status gm_quantised_read(gm_scale_blocks *out, const gm_json *config, const char *where,
+                            gm_error *err)
 {
     const gm_json *part = gm_json_find(config, PART);
-    gm_blocks blocks = {0};
+    gm_scale_blocks blocks = {0};
     gm_status status = GM_OK;
     *out = blocks;
     if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT) return GM_OK;
@@ -222,7 +225,7 @@ gm_status gm_quantised_read(gm_blocks *out, const gm_json *config, const char *w
     return status;
 }
 
-const char *gm_blocks_show(char text[48], const gm_blocks *b)
+const char *gm_blocks_show(char text[48], const gm_scale_blocks *b)
 {
     if (b->suffix == NULL)
         text[0] = '\0';

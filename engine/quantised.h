@@ -20,11 +20,11 @@
 /* What "quantization_config" says; *out has no suffix where it is absent or null, or names no
  * method (arch_keys.c then refuses its contents). GM_EFORMAT, with the reason: another method,
  * other bits, fixed activation scales, unknown keys. */
-gm_status gm_quantised_read(gm_blocks *out, const gm_json *config, const char *where, gm_error *err)
-    GM_MUST_USE;
+gm_status gm_quantised_read(gm_scale_blocks *out, const gm_json *config, const char *where,
+                            gm_error *err) GM_MUST_USE;
 
 /* What has a scale: "128 x 128", "a row", "a tensor"; "" nothing. */
-const char *gm_blocks_show(char text[48], const gm_blocks *blocks);
+const char *gm_blocks_show(char text[48], const gm_scale_blocks *blocks);
 
 /* GM_EFORMAT unless all scales of F8_E4M3 in the tensor are fit (gm_scale_is_fit), and some are not
  * 0 (all are in a file with a hole). */

@@ -105,7 +105,7 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     if (s == NULL) GM_FAIL(GM_EMEM, "no memory for a session");
     s->model = model;
     s->stream = model->weights->stream;
-    if (s->stream && !gm_stream_take(s->stream)) {
+    if (s->stream && !gm_layer_stream_take(s->stream)) {
         s->stream = NULL;
         GM_FAIL(GM_EARG, "the layers of model '%s' are streamed to another session", model->folder);
     }
@@ -147,7 +147,7 @@ bool gm_session_takes_layers(const gm_session *session)
 void gm_session_free(gm_session *session)
 {
     if (session == NULL) return;
-    if (session->stream) gm_stream_give_back(session->stream);
+    if (session->stream) gm_layer_stream_give_back(session->stream);
     if (session->accelerator) session->accelerator->session_free(session->own);
     gm_team_free(session->team);
     gm_edits_clear(&session->edits);

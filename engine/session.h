@@ -6,11 +6,11 @@
 #include "engine/ops.h"
 
 /* Rows of a step that go through a layer together. */
-typedef struct gm_piece {
+typedef struct gm_step_piece {
     gm_work work; /* the session's; x and bad are the piece's part of the whole step's */
     gm_record record;
     gm_result result;
-} gm_piece;
+} gm_step_piece;
 
 struct gm_session {
     const gm_model *model; /* borrowed: it outlives the session */
@@ -23,11 +23,11 @@ struct gm_session {
     gm_work work;
     gm_edits edits;
     /* the step being run */
-    gm_row *row;       /* (max_rows) */
-    gm_tile *tile;     /* (max_rows) */
-    gm_run *run;       /* (max_rows), or NULL where steps have none */
-    gm_head_row *head; /* (max_rows) */
-    float **residual;  /* (max_rows) */
+    gm_row *row;           /* (max_rows) */
+    gm_tile *tile;         /* (max_rows) */
+    gm_sequence_rows *run; /* (max_rows), or NULL where steps have none */
+    gm_head_row *head;     /* (max_rows) */
+    float **residual;      /* (max_rows) */
     /* decoding */
     gm_segment *segment; /* (max_rows) */
     uint32_t *decoded;   /* (max_rows) tokens fed back */
@@ -35,10 +35,10 @@ struct gm_session {
     bool by_layer;
     size_t piece_rows, n_pieces; /* most pieces */
     gm_step *step;               /* (n_pieces) */
-    gm_piece *piece;             /* (n_pieces) */
+    gm_step_piece *piece;        /* (n_pieces) */
     gm_buf x, bad;               /* by_layer: of the whole step, as in gm_work */
     gm_watch watch;
-    struct gm_stream *stream; /* the model's, taken until the session ends; NULL: none */
+    struct gm_layer_stream *stream; /* the model's, taken until the session ends; NULL: none */
 };
 
 /* Sizes for options that are in range. */

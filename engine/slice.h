@@ -17,10 +17,10 @@ typedef enum gm_stored {
 
 /* Weights of F8_E4M3 come with a second tensor: one scale for every `rows` rows and `cols` columns
  * of the first (0: for all of them); the last blocks may be smaller. */
-typedef struct gm_blocks {
+typedef struct gm_scale_blocks {
     const char *suffix; /* appended to the tensor's name; NULL: weights are not F8_E4M3 */
     size_t rows, cols;
-} gm_blocks;
+} gm_scale_blocks;
 
 enum { GM_MX_BLOCK = 32 }; /* inputs that share a scale of MXFP4 */
 
@@ -40,7 +40,7 @@ typedef struct gm_slice {
     bool middle;              /* the tensor has a dimension of one between rows and columns */
     bool centred;             /* values are stored less 1 */
     gm_stored stored;
-    gm_blocks blocks; /* of a tensor that may be F8_E4M3 */
+    gm_scale_blocks blocks; /* of a tensor that may be F8_E4M3 */
 } gm_slice;
 
 /* The scales of a matrix in F8_E4M3: that of its tensor's element (r, c) is

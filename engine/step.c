@@ -145,7 +145,7 @@ static void begin_piece(gm_session *s, size_t i, const gm_step *whole)
 {
     const gm_arch *arch = whole->arch;
     const size_t first = i * s->piece_rows, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
-    gm_piece *p = &s->piece[i];
+    gm_step_piece *p = &s->piece[i];
     gm_step *step = &s->step[i];
     *step = *whole;
     step->row = s->row + first;
@@ -196,7 +196,7 @@ static void add_runs(gm_session *s, size_t first, size_t n)
         const size_t at = (first + i) % s->piece_rows, room = s->piece_rows - at;
         gm_step *step = &s->step[(first + i) / s->piece_rows];
         rows = n - i < room ? n - i : room;
-        step->run[step->n_runs++] = (gm_run){.first = (uint32_t)at, .n = (uint32_t)rows};
+        step->run[step->n_runs++] = (gm_sequence_rows){.first = (uint32_t)at, .n = (uint32_t)rows};
     }
 }
 
@@ -288,7 +288,7 @@ static gm_status run_step(gm_session *session, const gm_segment *segments, size_
         status = session->accelerator->step(run.piece, run.watch, err);
     else
         gm_team_run(session->team, alone, run_worker, &run);
-    if (session->stream) status = gm_stream_status(session->stream, err);
+    if (session->stream) status = gm_layer_stream_status(session->stream, err);
     if (status != GM_OK) return status;
     if (session->watch.stopped) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
     return GM_OK;

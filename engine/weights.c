@@ -371,15 +371,15 @@ uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *check
     }
     if (!no_head) ends += section_bytes(&w, w.n_layers + 1, NULL);
     if (w.embed.stride != w.embed.cols) ends += section_bytes(&w, 0, NULL);
-    return gm_stream_bytes(most, arch, checkpoint) + ends + gm_buf_bytes(&w.final_norm) + sizeof w +
-           w.n_layers * (sizeof *w.layer + sizeof *w.section);
+    return gm_layer_stream_bytes(most, arch, checkpoint) + ends + gm_buf_bytes(&w.final_norm) +
+           sizeof w + w.n_layers * (sizeof *w.layer + sizeof *w.section);
 }
 
 void gm_weights_free(gm_weights *w)
 {
     if (w == NULL) return;
     if (w->ops && w->ops->accelerator) w->ops->accelerator->weights_free(w);
-    gm_stream_free(w->stream);
+    gm_layer_stream_free(w->stream);
     gm_packed_close(w->packed);
     gm_pages_free(w->image, w->resident_bytes);
     gm_free(w->layer);

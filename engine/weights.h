@@ -89,12 +89,12 @@ typedef struct gm_weights {
     gm_layer *layer;     /* (n_layers) */
     gm_section *section; /* (n_layers + 2) in the order of the image */
     uint64_t image_bytes;
-    void *image;              /* (resident_bytes) its resident part */
-    size_t resident_bytes;    /* or bytes of the GPU's memory */
-    struct gm_stream *stream; /* layers come one by one; NULL: all are in memory */
-    struct gm_packed *packed; /* the cache that they are mapped or streamed from, or NULL */
-    bool embed_in_place;      /* embed is in the checkpoint's mapping */
-    bool no_head;             /* nothing after the layers is computed */
+    void *image;                    /* (resident_bytes) its resident part */
+    size_t resident_bytes;          /* or bytes of the GPU's memory */
+    struct gm_layer_stream *stream; /* layers come one by one; NULL: all are in memory */
+    struct gm_packed *packed;       /* the cache that they are mapped or streamed from, or NULL */
+    bool embed_in_place;            /* embed is in the checkpoint's mapping */
+    bool no_head;                   /* nothing after the layers is computed */
 } gm_weights;
 
 /* The checkpoint's type of the embedding, which is kept as it is; GM_F32 where there is none. */

@@ -63,7 +63,7 @@ void gm_shade_spoken(gm_html *page, const char *words)
     gm_html_raw(page, "</span>");
 }
 
-void gm_shade_piece(gm_html *page, const gm_piece *piece, double limit)
+void gm_shade_piece(gm_html *page, const gm_shaded_piece *piece, double limit)
 {
     int step = isnan(piece->value) ? HALF : step_of(piece->value, limit);
     gm_html_raw(page, "<span class=\"");

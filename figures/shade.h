@@ -10,13 +10,13 @@
 
 #include "figures/html.h"
 
-typedef struct gm_piece {
+typedef struct gm_shaded_piece {
     const char *bytes; /* n bytes, borrowed during the call */
     size_t n;
     double value;     /* NaN: none, and no shade */
     const char *note; /* the tooltip; NULL: none */
     bool given;       /* underlined: not the model's own words */
-} gm_piece;
+} gm_shaded_piece;
 
 /* The CSS rules for what follows, for gm_html_begin_styled. GM_EMEM. */
 gm_status gm_shade_style(gm_text *css, gm_error *err) GM_MUST_USE;
@@ -24,7 +24,7 @@ gm_status gm_shade_style(gm_text *css, gm_error *err) GM_MUST_USE;
 /* One text: opened, filled piece by piece, closed. Values of `limit` and beyond have the
  * darkest shade. */
 void gm_shade_begin(gm_html *page);
-void gm_shade_piece(gm_html *page, const gm_piece *piece, double limit);
+void gm_shade_piece(gm_html *page, const gm_shaded_piece *piece, double limit);
 void gm_shade_spoken(gm_html *page, const char *words); /* for screen readers alone */
 void gm_shade_end(gm_html *page);
 

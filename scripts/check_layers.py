@@ -50,6 +50,11 @@ MAX_LINES = 500
 SOURCE = (".c", ".h", ".cu", ".cuh", ".cpp", ".py", ".mjs", ".css")
 SKIPPED = re.compile(r"^(\.|build|out$|__pycache__$|Testing$)")
 INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# What a header declares: types, macros, functions; and the names in the braces of an enum.
+DECLARED = re.compile(r"^#define (GM_\w+)|}\s*(gm_\w+)(?=;)|^\w[^{}();=]*?[ *](gm_\w+)(?=[;(\[])", re.MULTILINE)
+ENUM = re.compile(r"\benum\b[^{};()]*{([^}]*)}")
+CONSTANT = re.compile(r"(?:^|,)\s*(GM_\w+)")
 
 
 def sources(root):
@@ -104,6 +109,23 @@ def check_file(root, path, seen):
             after = header if quote == "<" else after
         elif line.strip():
             after = None
+
+
+def check_names(root, paths):
+    """A name means one thing: what the headers of one folder declare, those of no other do."""
+    declared = {}
+    for path in paths:
+        if path.startswith("tests/") or not path.endswith((".h", ".cuh")):
+            continue
+        with open(os.path.join(root, path), encoding="utf-8") as file:
+            text = COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), file.read())
+        found = [(match[match.lastindex], match.start(match.lastindex)) for match in DECLARED.finditer(text)]
+        for enum in ENUM.finditer(text):
+            found += [(match[1], enum.start(1) + match.start(1)) for match in CONSTANT.finditer(enum[1])]
+        for name, at in found:
+            other = declared.setdefault(name, path)
+            if os.path.dirname(other) != os.path.dirname(path):
+                yield path, text.count("\n", 0, at) + 1, f"{name} is declared in {other} too"
 
 
 def check_cuda_switch(root, paths):
@@ -166,6 +188,7 @@ def main():
     seen, breaches = {}, []
     for path in paths:
         breaches += [(path, line, text) for line, text in check_file(root, path, seen)]
+    breaches += check_names(root, paths)
     breaches += check_cuda_switch(root, paths)
     breaches += check_top(root)
     breaches += check_sizes(root)

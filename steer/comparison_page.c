@@ -22,11 +22,11 @@ static void put_piece(gm_html *h, piece *p)
     const double shift = p->steered - p->plain;
     snprintf(note, sizeof note, "%+.2f nats: %.2g %% without the plan, %.2g %% with it", shift,
              100 * exp(p->plain), 100 * exp(p->steered));
-    const gm_piece shown = {.bytes = p->text.at,
-                            .n = p->text.n,
-                            .value = shift,
-                            .note = isnan(shift) ? NULL : note,
-                            .given = p->given};
+    const gm_shaded_piece shown = {.bytes = p->text.at,
+                                   .n = p->text.n,
+                                   .value = shift,
+                                   .note = isnan(shift) ? NULL : note,
+                                   .given = p->given};
     gm_shade_piece(h, &shown, LIMIT);
     p->text.n = p->n_tokens = 0;
     p->plain = p->steered = 0;
@@ -35,7 +35,7 @@ static void put_piece(gm_html *h, piece *p)
 /* Where the model goes on; an answer stands on a line of its own. */
 static void put_turn(gm_html *h, const gm_continuation *c)
 {
-    const gm_piece line = {.bytes = "\n", .n = 1, .value = (double)NAN, .given = true};
+    const gm_shaded_piece line = {.bytes = "\n", .n = 1, .value = (double)NAN, .given = true};
     if (c->n_closing > 0) gm_shade_piece(h, &line, LIMIT);
     gm_shade_spoken(h, " (here the model continues:) ");
 }

@@ -174,7 +174,7 @@ static gm_status train(gm_judge *j, gm_error *err)
     }
     GM_TRY(gm_judge_texts(j, text, n_bytes, n, log_p, err));
     for (size_t i = 0; i < n; i++)
-        right += gm_judge_verdict(log_p + i * j->n_classes, j->n_classes, label[i]).hit;
+        right += gm_judgement_of(log_p + i * j->n_classes, j->n_classes, label[i]).hit;
     j->accuracy = n > 0 ? (double)right / (double)n : (double)NAN;
 out:
     gm_free(text);
@@ -214,7 +214,7 @@ out:
     return status;
 }
 
-gm_verdict gm_judge_verdict(const float *log_p, size_t n_classes, int class_id)
+gm_judgement gm_judgement_of(const float *log_p, size_t n_classes, int class_id)
 {
     double own = (double)log_p[class_id], best = -INFINITY;
     for (size_t c = 0; c < n_classes; c++)
@@ -222,5 +222,5 @@ gm_verdict gm_judge_verdict(const float *log_p, size_t n_classes, int class_id)
     double odds = own - log(-expm1(own));         /* p/(1-p); own = 0 gives +inf */
     if (odds > MAX_LOG_ODDS) odds = MAX_LOG_ODDS; /* NaN stays NaN, as fmin would not let it */
     if (odds < -MAX_LOG_ODDS) odds = -MAX_LOG_ODDS;
-    return (gm_verdict){.log_odds = odds, .hit = own > best};
+    return (gm_judgement){.log_odds = odds, .hit = own > best};
 }

@@ -39,12 +39,12 @@ int gm_judge_class(const gm_judge *judge, const char *name);
 gm_status gm_judge_texts(const gm_judge *judge, const char *const *text, const size_t *n_bytes,
                          size_t n, float *log_p, gm_error *err) GM_MUST_USE;
 
-typedef struct gm_verdict {
+typedef struct gm_judgement {
     double log_odds; /* ln p/(1-p) of the class asked about, clipped to +-30; NaN when ln p is */
     bool hit;        /* it is more likely than every other class */
-} gm_verdict;
+} gm_judgement;
 
 /* What ln p of all classes (n_classes) say of one. */
-gm_verdict gm_judge_verdict(const float *log_p, size_t n_classes, int class_id);
+gm_judgement gm_judgement_of(const float *log_p, size_t n_classes, int class_id);
 
 #endif

@@ -181,9 +181,9 @@ out:
 static gm_status print_plan(gm_study *s, gm_error *err)
 {
     char show[3][24], name[GM_TOPIC_NAME_BYTES];
-    gm_work sum = {0};
+    gm_cell_work sum = {0};
     double seconds;
-    for (size_t i = 0; i < s->n_cells; i++) gm_work_add(&sum, gm_study_work(s, &s->cell[i]));
+    for (size_t i = 0; i < s->n_cells; i++) gm_cell_work_add(&sum, gm_study_work(s, &s->cell[i]));
     gm_status status = gm_study_time(&seconds, s, err);
     if (status != GM_OK) return status;
     for (size_t t = 0; t < s->n_topics; t++) {

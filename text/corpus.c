@@ -21,7 +21,7 @@ struct gm_corpus {
     gm_text buffer; /* bytes read and not yet given: [first, buffer.n) */
     size_t first;
     uint64_t line;
-    gm_record record; /* the last line's */
+    gm_corpus_record record; /* the last line's */
 };
 
 const char *gm_skip_name(gm_skip skip)
@@ -43,7 +43,7 @@ gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
 
     corpus->max_line_bytes = options->max_line_bytes ? options->max_line_bytes : DEFAULT_LINE_BYTES;
     corpus->strict = options->strict;
-    GM_TRY(gm_record_init(&corpus->record, options, err));
+    GM_TRY(gm_corpus_record_init(&corpus->record, options, err));
     GM_TRY(gm_text_reserve(&corpus->buffer, READ_BYTES, err));
     GM_TRY(gm_corpus_files_find(&corpus->files, paths, n, err));
     *out = corpus;
@@ -58,7 +58,7 @@ void gm_corpus_close(gm_corpus *corpus)
     if (corpus == NULL) return;
     gm_source_close(corpus->source);
     gm_corpus_files_clear(&corpus->files);
-    gm_record_clear(&corpus->record);
+    gm_corpus_record_clear(&corpus->record);
     gm_text_clear(&corpus->buffer);
     gm_free(corpus);
 }
@@ -242,7 +242,7 @@ gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_err
     if (too_long)
         gm_document_skip(out, GM_SKIP_TOO_LONG, "longer than %zu bytes", corpus->max_line_bytes);
     else if (file->lines)
-        GM_TRY(gm_record_read(&corpus->record, piece, n, out, err));
+        GM_TRY(gm_corpus_record_read(&corpus->record, piece, n, out, err));
     else
         gm_document_read(piece, n, out);
     if (corpus->strict && out->skip != GM_SKIP_NONE) GM_TRY(strict_error(out, err));

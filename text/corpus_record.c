@@ -7,22 +7,23 @@
 #include <math.h>
 #include <string.h>
 
-gm_status gm_record_init(gm_record *record, const gm_corpus_options *options, gm_error *err)
+gm_status gm_corpus_record_init(gm_corpus_record *record, const gm_corpus_options *options,
+                                gm_error *err)
 {
     const char *text = options->text_field ? options->text_field : "text";
     const char *subset = options->subset_field ? options->subset_field : "meta.pile_set_name";
     const char *language = options->language_field;
-    *record =
-        (gm_record){.text_field = gm_copy_text(text, strlen(text)),
-                    .subset_field = gm_copy_text(subset, strlen(subset)),
-                    .language_field = language ? gm_copy_text(language, strlen(language)) : NULL};
+    *record = (gm_corpus_record){.text_field = gm_copy_text(text, strlen(text)),
+                                 .subset_field = gm_copy_text(subset, strlen(subset)),
+                                 .language_field =
+                                     language ? gm_copy_text(language, strlen(language)) : NULL};
     if (record->text_field && record->subset_field && (record->language_field || !language))
         return GM_OK;
-    gm_record_clear(record);
+    gm_corpus_record_clear(record);
     return gm_fail(err, GM_EMEM, "no memory for a corpus reader");
 }
 
-void gm_record_clear(gm_record *record)
+void gm_corpus_record_clear(gm_corpus_record *record)
 {
     gm_json_free(record->root);
     gm_text_clear(&record->subset);
@@ -30,7 +31,7 @@ void gm_record_clear(gm_record *record)
     gm_free(record->text_field);
     gm_free(record->subset_field);
     gm_free(record->language_field);
-    *record = (gm_record){0};
+    *record = (gm_corpus_record){0};
 }
 
 void gm_document_skip(gm_document *out, gm_skip why, const char *fmt, ...)
@@ -154,7 +155,7 @@ void gm_record_fields(const gm_json *record, char *out, size_t room)
 }
 
 /* The text of a record is its member `text`, NULL when there is none. */
-static void take_member(const gm_record *record, const gm_json *text, gm_document *out)
+static void take_member(const gm_corpus_record *record, const gm_json *text, gm_document *out)
 {
     size_t n = 0;
     const char *bytes = text ? gm_json_text(text, &n) : NULL;
@@ -171,8 +172,8 @@ static void take_member(const gm_record *record, const gm_json *text, gm_documen
     }
 }
 
-gm_status gm_record_read(gm_record *record, const char *line, size_t n, gm_document *out,
-                         gm_error *err)
+gm_status gm_corpus_record_read(gm_corpus_record *record, const char *line, size_t n,
+                                gm_document *out, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_error why = {0};

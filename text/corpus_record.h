@@ -8,21 +8,21 @@
 #include "base/json.h"
 #include "text/corpus.h"
 
-typedef struct gm_record {
+typedef struct gm_corpus_record {
     char *text_field, *subset_field, *language_field; /* owned; the last may be NULL */
     gm_json *root;            /* the last line's; its strings are borrowed by the document */
     gm_text subset, language; /* the last line's, if it had to be rewritten */
-} gm_record;                  /* starts as (gm_record){0} */
+} gm_corpus_record;           /* starts as (gm_corpus_record){0} */
 
 /* The fields that options name. Errors: GM_EMEM. */
-gm_status gm_record_init(gm_record *record, const gm_corpus_options *options, gm_error *err)
-    GM_MUST_USE;
-void gm_record_clear(gm_record *record);
+gm_status gm_corpus_record_init(gm_corpus_record *record, const gm_corpus_options *options,
+                                gm_error *err) GM_MUST_USE;
+void gm_corpus_record_clear(gm_corpus_record *record);
 
 /* A line of JSON without its end: text, subset, language and sha of *out, borrowed from the record
  * until the next line. Errors: GM_EMEM. */
-gm_status gm_record_read(gm_record *record, const char *line, size_t n, gm_document *out,
-                         gm_error *err) GM_MUST_USE;
+gm_status gm_corpus_record_read(gm_corpus_record *record, const char *line, size_t n,
+                                gm_document *out, gm_error *err) GM_MUST_USE;
 
 /* bytes[0..n) as they are: text and sha of *out, borrowed from `bytes`. */
 void gm_document_read(const char *bytes, size_t n, gm_document *out);

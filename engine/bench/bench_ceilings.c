@@ -83,7 +83,7 @@ double gm_bench_read_rate(gm_team *team, const gm_buf *memory)
 static const double LEAST_SECONDS = 0.5; /* a core that slept takes a while to be fast */
 
 typedef struct product {
-    const gm_product *how;
+    const gm_kernel_product *how;
     gm_buf x, panels, out;
     gm_buf room; /* (workers, floats) */
 } product;
@@ -132,7 +132,7 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
         .panels = gm_buf_panels(dtype, 1, n, k),
         .out = gm_buf_spread_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL)),
         .room = gm_buf_rows(GM_F32, 1, gm_team_size(team), gm_room_floats(gm_block_rows(k), k))};
-    p.how = gm_product_for(kernels, numerics, dtype);
+    p.how = gm_kernel_product_for(kernels, numerics, dtype);
     *out = 0;
     GM_TRY(gm_buf_create(&p.x, "rows to multiply", err));
     GM_TRY(gm_buf_create(&p.panels, "panels to multiply with", err));

@@ -327,7 +327,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w
         q.total[i] = sink ? 1.0f : 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
-    q.query = gm_product_of(s, &s->kv->of[w->global].k)
+    q.query = gm_kernel_product_of(s, &s->kv->of[w->global].k)
                   ->gather(query->address, query->stride, row, q.n, head, room, &q.ldq);
     return q;
 }
@@ -356,7 +356,8 @@ static void attend_block(const gm_step *s, const gm_layer *w, query_tile *q, siz
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_cached *kv = &s->kv->of[w->global];
-    const gm_product *keys = gm_product_of(s, &kv->k), *values = gm_product_of(s, &kv->v);
+    const gm_kernel_product *keys = gm_kernel_product_of(s, &kv->k),
+                            *values = gm_kernel_product_of(s, &kv->v);
     const size_t start = block * GM_KV_BLOCK, head = kv->k.cols;
     const size_t from = start > q->position ? (start - q->position) * q->group : 0;
     size_t end = q->n;

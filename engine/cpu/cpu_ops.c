@@ -6,7 +6,7 @@
 static const gm_layer *layer_acquire(gm_worker *me, const gm_step *s, size_t layer)
 {
     const gm_weights *w = s->weights;
-    return w->stream ? gm_stream_acquire(w->stream, me, layer) : &w->layer[layer];
+    return w->stream ? gm_layer_stream_acquire(w->stream, me, layer) : &w->layer[layer];
 }
 
 /* The layer's place is given to the next one when nobody looks at it any more, and who asks for
@@ -16,7 +16,7 @@ static void layer_release(gm_worker *me, const gm_step *s, size_t layer)
     (void)layer;
     if (s->weights->stream == NULL) return;
     gm_worker_meet(me);
-    if (me->index == 0) gm_stream_release(s->weights->stream);
+    if (me->index == 0) gm_layer_stream_release(s->weights->stream);
     gm_worker_meet(me);
 }
 

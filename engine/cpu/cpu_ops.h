@@ -42,8 +42,8 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_record_drain(gm_worker *me, const gm_step *s);
 
-static inline const gm_product *gm_product_for(const gm_kernels *k, gm_numerics numerics,
-                                               gm_dtype dtype)
+static inline const gm_kernel_product *gm_kernel_product_for(const gm_kernels *k,
+                                                             gm_numerics numerics, gm_dtype dtype)
 {
     if (dtype == GM_F32) return &k->f32;
     if (dtype == GM_I8) return &k->i8;
@@ -51,9 +51,9 @@ static inline const gm_product *gm_product_for(const gm_kernels *k, gm_numerics 
     return numerics == GM_NUMERICS_BF16_DOT ? &k->dot : &k->bf16;
 }
 
-static inline const gm_product *gm_product_of(const gm_step *s, const gm_buf *panels)
+static inline const gm_kernel_product *gm_kernel_product_of(const gm_step *s, const gm_buf *panels)
 {
-    return gm_product_for(s->weights->kernels, s->weights->numerics, panels->dtype);
+    return gm_kernel_product_for(s->weights->kernels, s->weights->numerics, panels->dtype);
 }
 
 /* Row r of a buffer of floats. */

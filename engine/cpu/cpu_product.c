@@ -35,7 +35,7 @@ gm_split gm_split_rows(const gm_worker *me, size_t m, size_t k, size_t n_panels)
 void gm_task_run(const gm_step *s, const gm_task *t, float *scratch, gm_part_end *end,
                  const void *context)
 {
-    const gm_product *product = gm_product_of(s, t->w);
+    const gm_kernel_product *product = gm_kernel_product_of(s, t->w);
     const size_t k = t->w->cols;
     float *room = scratch + GM_PART_FLOATS;
     size_t ld;

@@ -41,10 +41,10 @@ typedef const void *gm_gather(const void *x, size_t ldx, const uint32_t *row, si
 typedef void gm_gemm(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                      size_t n_panels, float *out, size_t ldo, bool next);
 
-typedef struct gm_product {
+typedef struct gm_kernel_product {
     gm_gather *gather;
     gm_gemm *gemm;
-} gm_product;
+} gm_kernel_product;
 
 /* Floats of the room that m rows of k inputs need, for any product. */
 static inline size_t gm_room_floats(size_t m, size_t k)
@@ -63,7 +63,7 @@ static inline size_t gm_block_rows(size_t k)
 
 typedef struct gm_kernels {
     const char *name;
-    gm_product f32, bf16, i8, fp8, dot;
+    gm_kernel_product f32, bf16, i8, fp8, dot;
 
     /* Root-mean-square norm: out = (x * r) * weight, r = 1 / sqrt(mean of squares +
      * epsilon); lane i sums the squares of elements i, i+16, ... */

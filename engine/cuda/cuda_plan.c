@@ -259,7 +259,7 @@ gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles
     d.row = take(&at, n_rows * sizeof(gm_row));
     d.head = take(&at, n_head * sizeof(gm_cuda_head));
     d.tile = take(&at, n_tiles * sizeof(gm_tile));
-    d.run = take(&at, n_runs * sizeof(gm_run));
+    d.run = take(&at, n_runs * sizeof(gm_sequence_rows));
     d.bytes = at;
     return d;
 }

@@ -79,7 +79,7 @@ static gm_step on_device(const gm_cuda_session *s, const gm_step *step)
     gm_step d = *step;
     d.row = (gm_row *)(void *)(data + at.row);
     d.tile = (gm_tile *)(void *)(data + at.tile);
-    d.run = (gm_run *)(void *)(data + at.run);
+    d.run = (gm_sequence_rows *)(void *)(data + at.run);
     return d;
 }
 

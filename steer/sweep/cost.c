@@ -225,7 +225,8 @@ static size_t run_length(const reader *r, size_t at, size_t end)
 
 /* Tokens [at, at+n) of a passage in one step. The last token of all predicts nothing that is
  * known. */
-static gm_status read_run(reader *r, const gm_passage *passage, size_t at, size_t n, gm_error *err)
+static gm_status read_run(reader *r, const gm_sweep_passage *passage, size_t at, size_t n,
+                          gm_error *err)
 {
     gm_status status = GM_OK;
     uint8_t phase[GM_PASSAGE_TOKENS];
@@ -256,7 +257,7 @@ out:
     return status;
 }
 
-static gm_status read_passage(reader *r, const gm_passage *passage, gm_error *err)
+static gm_status read_passage(reader *r, const gm_sweep_passage *passage, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n_open = 0, end = passage->ids.n;

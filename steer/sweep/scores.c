@@ -20,7 +20,7 @@ double gm_scores_log_odds(const gm_study *s, const gm_cell *c, int topic, double
     size_t n = 0, hits = 0, J = s->judge.n_classes;
     for (size_t i = 0; i < c->n_texts; i++) {
         if (!gm_study_counts(s, topic, c->text[i].prompt)) continue;
-        gm_verdict v = gm_judge_verdict(c->log_p + i * J, J, s->topic[topic].class_id);
+        gm_judgement v = gm_judgement_of(c->log_p + i * J, J, s->topic[topic].class_id);
         sum += v.log_odds;
         hits += v.hit;
         n++;
@@ -38,7 +38,7 @@ static void add_by_prompt(const gm_study *s, const gm_cell *c, int class_id, int
     size_t J = s->judge.n_classes;
     for (size_t i = 0; i < c->n_texts; i++) {
         if (!gm_study_counts(s, topic, c->text[i].prompt)) continue;
-        sum[c->text[i].prompt] += gm_judge_verdict(c->log_p + i * J, J, class_id).log_odds;
+        sum[c->text[i].prompt] += gm_judgement_of(c->log_p + i * J, J, class_id).log_odds;
         n[c->text[i].prompt]++;
     }
 }

@@ -117,9 +117,9 @@ static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind, i
     return n == MOST ? (double)sum / MOST * (double)wanted : (double)sum;
 }
 
-gm_work gm_study_work(const gm_study *s, const gm_cell *c)
+gm_cell_work gm_study_work(const gm_study *s, const gm_cell *c)
 {
-    gm_work w = {0};
+    gm_cell_work w = {0};
     if (c->absent) return w;
     for (size_t i = 0; i < s->prompts.n; i++) {
         if (s->prompt_half[i] != c->half || !gm_study_counts(s, c->topic, i)) continue;
@@ -135,7 +135,7 @@ gm_work gm_study_work(const gm_study *s, const gm_cell *c)
     return w;
 }
 
-void gm_work_add(gm_work *sum, gm_work w)
+void gm_cell_work_add(gm_cell_work *sum, gm_cell_work w)
 {
     sum->texts += w.texts;
     sum->generated += w.generated;
@@ -145,6 +145,6 @@ void gm_work_add(gm_work *sum, gm_work w)
 
 double gm_study_tokens(const gm_study *s, const gm_cell *c)
 {
-    gm_work w = gm_study_work(s, c);
+    gm_cell_work w = gm_study_work(s, c);
     return w.generated + w.prompts + w.fixed * (1 + 1.0 / 8);
 }

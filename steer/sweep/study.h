@@ -91,11 +91,11 @@ typedef struct gm_topic {
 } gm_topic;
 
 /* A text of fixed words whose loss is measured: the first tokens of a document. */
-typedef struct gm_passage {
+typedef struct gm_sweep_passage {
     gm_ids ids;
     int class_id;
     size_t nth; /* of its class, from 0 */
-} gm_passage;
+} gm_sweep_passage;
 
 typedef struct gm_study {
     const gm_protocol *protocol;
@@ -110,7 +110,7 @@ typedef struct gm_study {
     size_t n_topics;
     gm_plan *given; /* (n_given) of --plan */
     size_t n_given;
-    gm_passage *passage; /* of every class, in turn */
+    gm_sweep_passage *passage; /* of every class, in turn */
     size_t n_passages;
     gm_cell *cell; /* half 0 first; the first of each half is unsteered */
     size_t n_cells, n_choosing;
@@ -143,11 +143,11 @@ bool gm_is_judged(const gm_cell *cell, int topic, gm_arm arm);
 /* Work of one cell: texts; tokens to generate, if none ends by itself; tokens of their
  * prompts; tokens of fixed texts, read once under its plan (the group's unsteered rows come
  * on top: see gm_study_tokens). Zeros for an absent one. */
-typedef struct gm_work {
+typedef struct gm_cell_work {
     double texts, generated, prompts, fixed;
-} gm_work;
-gm_work gm_study_work(const gm_study *study, const gm_cell *cell);
-void gm_work_add(gm_work *sum, gm_work work);
+} gm_cell_work;
+gm_cell_work gm_study_work(const gm_study *study, const gm_cell *cell);
+void gm_cell_work_add(gm_cell_work *sum, gm_cell_work work);
 
 /* Tokens of one cell in all, for progress: a group of eight shares unsteered fixed texts. */
 double gm_study_tokens(const gm_study *study, const gm_cell *cell);

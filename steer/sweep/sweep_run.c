@@ -128,7 +128,7 @@ gm_status gm_study_time(double *seconds, gm_study *s, gm_error *err)
     gm_study part = *s; /* borrows everything */
     gm_cell *group[GROUP];
     gm_plan plan[GROUP] = {0};
-    gm_work here = {0}, all = {0};
+    gm_cell_work here = {0}, all = {0};
     size_t at = s->n_choosing + 1, n; /* after the unsteered cell */
     less.seeds = 1;
     less.passages = 1;
@@ -137,9 +137,9 @@ gm_status gm_study_time(double *seconds, gm_study *s, gm_error *err)
     for (size_t i = 0; i < n; i++) {
         gm_cell_reset(group[i]);
         GM_TRY(gm_cell_plan(&plan[i], &part, group[i], err));
-        gm_work_add(&here, gm_study_work(&part, group[i]));
+        gm_cell_work_add(&here, gm_study_work(&part, group[i]));
     }
-    for (size_t i = 0; i < s->n_cells; i++) gm_work_add(&all, gm_study_work(s, &s->cell[i]));
+    for (size_t i = 0; i < s->n_cells; i++) gm_cell_work_add(&all, gm_study_work(s, &s->cell[i]));
 
     double start = gm_now();
     GM_TRY(gm_measure_texts(&part, group, plan, n, err));

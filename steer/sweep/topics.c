@@ -296,7 +296,7 @@ static gm_status add_passage(gm_study *s, int class_id, size_t nth, bool held_ou
     gm_status status = GM_OK;
     const gm_judge *j = &s->judge;
     for (; *at < j->n; (*at)++) {
-        gm_passage *p = &s->passage[s->n_passages];
+        gm_sweep_passage *p = &s->passage[s->n_passages];
         if (j->label[*at] != class_id || (held_out && !j->held_out[*at])) continue;
         GM_TRY(encode_head(&p->ids, s, j->text[*at], j->n_bytes[*at], err));
         if (p->ids.n > (size_t)s->stage->info->max_context)

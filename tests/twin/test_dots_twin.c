@@ -42,21 +42,23 @@ static void squared_is_the_same_bits(void)
 
 static void tiles_agree(void)
 {
-    static const size_t depths[] = {16, 48, GM_TILE_DEPTH};
-    static float a[GM_TILE_ROWS * GM_TILE_DEPTH], b[GM_TILE_DEPTH * GM_TILE_COLS];
-    enum { STRIDE = GM_TILE_COLS + 3 };
+    static const size_t depths[] = {16, 48, GM_DOTS_TILE_DEPTH};
+    static float a[GM_DOTS_TILE_ROWS * GM_DOTS_TILE_DEPTH],
+        b[GM_DOTS_TILE_DEPTH * GM_DOTS_TILE_COLS];
+    enum { STRIDE = GM_DOTS_TILE_COLS + 3 };
     gm_rng rng = gm_rng_make(6, 1);
     for (size_t i = 0; i < sizeof a / sizeof *a; i++) a[i] = (float)gm_rng_normal(&rng);
     for (size_t i = 0; i < sizeof b / sizeof *b; i++) b[i] = (float)gm_rng_normal(&rng);
     for (size_t m = 0; m < 3; m++)
         for (gm_isa isa = GM_ISA_AVX2; isa <= gm_isa_best(); isa++) {
-            float fast[GM_TILE_ROWS * STRIDE], plain[GM_TILE_ROWS * STRIDE];
-            for (size_t i = 0; i < GM_TILE_ROWS * STRIDE; i++) fast[i] = plain[i] = (float)i;
+            float fast[GM_DOTS_TILE_ROWS * STRIDE], plain[GM_DOTS_TILE_ROWS * STRIDE];
+            for (size_t i = 0; i < GM_DOTS_TILE_ROWS * STRIDE; i++) fast[i] = plain[i] = (float)i;
             gm_dots_of(isa)->tile(a, b, depths[m], fast, STRIDE);
             gm_dots_of(GM_ISA_PORTABLE)->tile(a, b, depths[m], plain, STRIDE);
-            CHECK_FLOATS(fast, plain, GM_TILE_ROWS * STRIDE, 1e-4);
-            for (size_t r = 0; r < GM_TILE_ROWS; r++) /* what lies between rows is not touched */
-                for (size_t c = GM_TILE_COLS; c < STRIDE; c++)
+            CHECK_FLOATS(fast, plain, GM_DOTS_TILE_ROWS * STRIDE, 1e-4);
+            for (size_t r = 0; r < GM_DOTS_TILE_ROWS;
+                 r++) /* what lies between rows is not touched */
+                for (size_t c = GM_DOTS_TILE_COLS; c < STRIDE; c++)
                     CHECK_NEAR(fast[r * STRIDE + c], r * STRIDE + c, 0);
         }
 }

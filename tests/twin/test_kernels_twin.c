@@ -78,9 +78,9 @@ static void same_halves(const char *what, const gm_kernels *other, size_t size, 
 }
 
 /* Rows gathered and multiplied. How a gather lays rows out is the product's own affair. */
-static void multiply(const gm_product *product, const void *x, size_t ld, const uint32_t *row,
-                     size_t m, const void *panels, size_t k, size_t n_panels, float *out,
-                     size_t ldo)
+static void multiply(const gm_kernel_product *product, const void *x, size_t ld,
+                     const uint32_t *row, size_t m, const void *panels, size_t k, size_t n_panels,
+                     float *out, size_t ldo)
 {
     static float room[40 * 256];
     size_t bytes;
@@ -166,7 +166,7 @@ static void deep_products(const gm_kernels *plain, const gm_kernels *other)
     fill_bytes(K, 1);
     for (size_t m = 8; m <= M; m += M - 8) {
         for (size_t i = 0; i < 2; i++) {
-            const gm_product *i8 = i ? &other->i8 : &plain->i8;
+            const gm_kernel_product *i8 = i ? &other->i8 : &plain->i8;
             size_t ld;
             const void *rows = i8->gather(rounded, LD, NULL, m, K, room, &ld);
             i8->gemm(rows, ld, m, whole, K, 1, got[i], GM_PANEL, false);
@@ -193,7 +193,7 @@ static void compare_many(const gm_kernels *plain, const gm_kernels *other, size_
     for (size_t kind = 0; kind < 2; kind++) {
         for (size_t i = 0; i < 2; i++) {
             const gm_kernels *kernels = i ? other : plain;
-            const gm_product *product = kind ? &kernels->i8 : &kernels->bf16;
+            const gm_kernel_product *product = kind ? &kernels->i8 : &kernels->bf16;
             size_t ld;
             const void *rows = product->gather(rounded, LD, gathered ? row : NULL, m, k, room, &ld);
             product->gemm(rows, ld, m, kind ? (const void *)whole : panels, k, n, got[i],
@@ -473,7 +473,7 @@ static void eight_bits_are_bf16_of_their_values(void)
     for (size_t i = 0; i < M * LD; i++) x[i] = i % LD < K ? gm_bf16_from_f32(a[i]) : 0;
     fill_bytes(K, 2);
     for (int fp8 = 0; fp8 < 2; fp8++) {
-        const gm_product *of = fp8 ? &gm_kernels_portable.fp8 : &gm_kernels_portable.i8;
+        const gm_kernel_product *of = fp8 ? &gm_kernels_portable.fp8 : &gm_kernels_portable.i8;
         for (size_t n = 0; n < N; n++)
             for (size_t k = 0; k < LD; k++) {
                 const size_t at = n / GM_PANEL * panel_bytes + k * GM_PANEL + n % GM_PANEL;

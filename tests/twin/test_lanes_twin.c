@@ -46,7 +46,7 @@ static void check_lanes(int dim, bool dense, gm_isa isa)
     gm_rng rng = gm_rng_make(4, 4);
     const size_t wide = (size_t)dim;
     float at[POINTS * GM_MAX_LAYOUT_DIM], term[2 * POINTS], inverse[GM_LANES * STEPS];
-    gm_step step[GM_LANES * STEPS];
+    gm_layout_step step[GM_LANES * STEPS];
     gm_lanes lanes = {0};
     gm_forces forces = FORCES;
     for (size_t i = 0; i < POINTS * wide; i++) {
@@ -56,7 +56,7 @@ static void check_lanes(int dim, bool dense, gm_isa isa)
     }
     for (size_t i = 0; i < 2 * POINTS; i++) term[i] = (float)gm_rng_normal(&rng);
     for (size_t s = 0; s < GM_LANES * STEPS; s++) {
-        step[s] = (gm_step)(gm_rng_below(&rng, POINTS) << 1 | gm_rng_below(&rng, 2));
+        step[s] = (gm_layout_step)(gm_rng_below(&rng, POINTS) << 1 | gm_rng_below(&rng, 2));
         inverse[s] = (float)(1 + 5 * gm_rng_unit(&rng));
     }
     if (dense) forces.term = term, forces.scale = 0.3f;

@@ -224,7 +224,7 @@ static void the_verdict_is_as_planted(void)
     CHECK(a->dbcv > 0.5 && a->n_dbcv == N);
     CHECK(a->keywords.mean > 0.2 && a->keywords.diversity > 0.9);
     CHECK(isnan(a->length_noise)); /* all are of one length */
-    CHECK_INT(a->control.basis, GM_CONTROL_WORDS);
+    CHECK_INT(a->control.basis, GM_BASIS_WORDS);
     CHECK(a->control.tokens_ami > 0.95 && a->control.router_ami > 0.95 && a->control.ari > 0.95);
     CHECK_NEAR(a->control.chance, 0.25, 1e-9);
     CHECK_NEAR(r.analysis.neighbour_chance, 0.25, 1e-9);

@@ -121,8 +121,8 @@ static void put_control(gm_json_out *out, size_t n_clusters, double router_ami, 
     const char *const name = "soup";
     gm_analysis a = {.distinct.m = 2};
     gm_error err = {0};
-    a.assessment.control = (gm_control){
-        .basis = GM_CONTROL_WORDS, .router_ami = router_ami, .tokens_ami = tokens_ami, .ari = ari};
+    a.assessment.control = (gm_token_control){
+        .basis = GM_BASIS_WORDS, .router_ami = router_ami, .tokens_ami = tokens_ami, .ari = ari};
     const gm_atlas atlas = {.n = 1,
                             .n_clusters = n_clusters,
                             .n_subsets = 1,

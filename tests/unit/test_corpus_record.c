@@ -14,17 +14,17 @@ typedef struct expected {
 static void check_lines(const gm_corpus_options *options, const expected *at, size_t n)
 {
     gm_error err = {0};
-    gm_record record = {0};
-    CHECK_OK(gm_record_init(&record, options, &err), err);
+    gm_corpus_record record = {0};
+    CHECK_OK(gm_corpus_record_init(&record, options, &err), err);
     for (size_t i = 0; i < n; i++) {
         char found[200];
         gm_document d = {.text = "", .subset = ""};
-        CHECK_OK(gm_record_read(&record, at[i].line, strlen(at[i].line), &d, &err), err);
+        CHECK_OK(gm_corpus_record_read(&record, at[i].line, strlen(at[i].line), &d, &err), err);
         (void)snprintf(found, sizeof found, "%s|%.*s", d.subset, (int)d.n_bytes, d.text);
         CHECK_INT(d.skip, at[i].skip);
         CHECK_TEXT(d.skip == GM_SKIP_NONE ? found : d.why_not, at[i].want);
     }
-    gm_record_clear(&record);
+    gm_corpus_record_clear(&record);
 }
 #define CHECK_LINES(options, at) check_lines(options, at, sizeof(at) / sizeof *(at))
 
@@ -109,14 +109,14 @@ static void a_language_may_be_named(void)
     static const char *const want[] = {"d\\x00e", "", ""};
     const gm_corpus_options options = {.language_field = "meta.lang"};
     gm_error err = {0};
-    gm_record record = {0};
-    CHECK_OK(gm_record_init(&record, &options, &err), err);
+    gm_corpus_record record = {0};
+    CHECK_OK(gm_corpus_record_init(&record, &options, &err), err);
     for (int i = 0; i < 3; i++) {
         gm_document d = {.language = ""};
-        CHECK_OK(gm_record_read(&record, line[i], strlen(line[i]), &d, &err), err);
+        CHECK_OK(gm_corpus_record_read(&record, line[i], strlen(line[i]), &d, &err), err);
         CHECK_TEXT(d.language, want[i]);
     }
-    gm_record_clear(&record);
+    gm_corpus_record_clear(&record);
 }
 
 static void nul_in_a_text_is_kept(void)
@@ -124,16 +124,16 @@ static void nul_in_a_text_is_kept(void)
     static const char line[] = "{\"text\":\"a\\u0000b\"}";
     const gm_corpus_options options = {0};
     gm_error err = {0};
-    gm_record record = {0};
+    gm_corpus_record record = {0};
     gm_document d = {0};
     uint8_t sha[32];
-    CHECK_OK(gm_record_init(&record, &options, &err), err);
-    CHECK_OK(gm_record_read(&record, line, sizeof line - 1, &d, &err), err);
+    CHECK_OK(gm_corpus_record_init(&record, &options, &err), err);
+    CHECK_OK(gm_corpus_record_read(&record, line, sizeof line - 1, &d, &err), err);
     CHECK_INT(d.n_bytes, 3);
     CHECK_BYTES(d.text, "a\0b", 3);
     gm_sha256_of("a\0b", 3, sha);
     CHECK_BYTES(d.sha, sha, 32);
-    gm_record_clear(&record);
+    gm_corpus_record_clear(&record);
 }
 
 TESTS(TEST(other_fields_can_be_named), TEST(what_is_wrong_with_a_line_is_said),

@@ -10,7 +10,7 @@
 
 /* ---- what configs say ---- */
 
-static gm_status read_text(const char *text, gm_blocks *out, gm_error *err)
+static gm_status read_text(const char *text, gm_scale_blocks *out, gm_error *err)
 {
     gm_json *config = NULL;
     gm_text whole = {0};
@@ -67,7 +67,7 @@ static void published_forms_are_read(void)
         {"{\"bits\": 8}", NULL, ""}, /* arch_keys.c refuses it */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        gm_blocks blocks;
+        gm_scale_blocks blocks;
         gm_error err = {0};
         char text[48];
         CHECK_OK(read_text(cases[i].text, &blocks, &err), err);
@@ -127,7 +127,7 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {}", ", \"b\": 7}}"), "has no object 'weights'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        gm_blocks blocks;
+        gm_scale_blocks blocks;
         gm_error err = {0};
         CHECK_FAILS(read_text(cases[i][0], &blocks, &err), err, GM_EFORMAT, cases[i][1]);
         CHECK(blocks.suffix == NULL);

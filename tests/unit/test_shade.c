@@ -6,7 +6,7 @@
 #include "figures/figures.h"
 #include "tests/check.h"
 
-static gm_text page_of(const gm_piece *piece, size_t n)
+static gm_text page_of(const gm_shaded_piece *piece, size_t n)
 {
     gm_html page = {0};
     gm_error err = {0};
@@ -28,7 +28,7 @@ static void a_piece_has_the_shade_of_its_value(void)
                  {-0.2, "d4"}, {0, "d4"},  {0.24, "d4"},     {0.5, "d5"},
                  {1, "d6"},    {2, "d8"},  {INFINITY, "d8"}, {NAN, "d4"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const gm_piece piece = {.bytes = "word", .n = 4, .value = cases[i].value};
+        const gm_shaded_piece piece = {.bytes = "word", .n = 4, .value = cases[i].value};
         char want[64];
         gm_text text = page_of(&piece, 1);
         snprintf(want, sizeof want, "<p class=\"shade\"><span class=\"%s\">word", cases[i].class);
@@ -41,7 +41,7 @@ static void a_piece_has_the_shade_of_its_value(void)
 
 static void text_and_notes_are_escaped(void)
 {
-    const gm_piece piece[] = {
+    const gm_shaded_piece piece[] = {
         {.bytes = "<b>&", .n = 4, .value = 0, .note = "\"><script>", .given = true},
         {.bytes = "\xE2\x80\xAE", .n = 3, .value = -1.26}};
     gm_text text = page_of(piece, 2);

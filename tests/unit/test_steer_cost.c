@@ -13,7 +13,7 @@ typedef struct sample {
     gm_stage stage;
     gm_protocol protocol;
     gm_topic topic;
-    gm_passage passage[PASSAGES];
+    gm_sweep_passage passage[PASSAGES];
     gm_study study;
     gm_cell cell[2], *cells[2];
     gm_plan plan[2];

@@ -50,11 +50,11 @@ static void texts_are_judged_by_their_words(void)
     gm_error err = {0};
     const gm_opt_list corpus = put_corpus();
     float log_p[4 * DOMAINS];
-    gm_verdict v[4];
+    gm_judgement v[4];
     CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
     CHECK_OK(gm_judge_texts(&judge, text, n_bytes, 4, log_p, &err), err);
     for (int i = 0; i < 4; i++)
-        v[i] = gm_judge_verdict(log_p + i * DOMAINS, DOMAINS, gm_judge_class(&judge, "ships"));
+        v[i] = gm_judgement_of(log_p + i * DOMAINS, DOMAINS, gm_judge_class(&judge, "ships"));
     CHECK(v[0].hit && !v[1].hit && !v[2].hit && !v[3].hit);
     CHECK(v[0].log_odds > 0.5);
     CHECK(v[1].log_odds < -1);
@@ -65,11 +65,11 @@ static void texts_are_judged_by_their_words(void)
 static void certainty_is_clipped(void)
 {
     const float sure[] = {0, -INFINITY}, never[] = {-INFINITY, 0};
-    CHECK_NEAR(gm_judge_verdict(sure, 2, 0).log_odds, 30, 0);
-    CHECK_NEAR(gm_judge_verdict(never, 2, 0).log_odds, -30, 0);
+    CHECK_NEAR(gm_judgement_of(sure, 2, 0).log_odds, 30, 0);
+    CHECK_NEAR(gm_judgement_of(never, 2, 0).log_odds, -30, 0);
     const float unknown[] = {(float)NAN, (float)NAN}; /* is not certainty */
-    CHECK(isnan(gm_judge_verdict(unknown, 2, 0).log_odds));
-    CHECK(!gm_judge_verdict(unknown, 2, 0).hit);
+    CHECK(isnan(gm_judgement_of(unknown, 2, 0).log_odds));
+    CHECK(!gm_judgement_of(unknown, 2, 0).hit);
 }
 
 /* About an eighth of the documents is held out and tested, none of a class with few. */

@@ -107,7 +107,7 @@ static const char *show_halves(int there, int64_t wanted, size_t n_doses, gm_pas
 {
     enum { MOST = 20 };
     static char text[64];
-    gm_passage passage[MOST] = {0};
+    gm_sweep_passage passage[MOST] = {0};
     gm_topic topic = {.class_id = 1};
     const gm_protocol p = {.passages = wanted, .dose = {1, 2}, .n_doses = n_doses, .n_filters = 1};
     for (int i = 0; i < 2 * there; i++) passage[i].class_id = i % 2, passage[i].nth = (size_t)i / 2;
