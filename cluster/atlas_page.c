@@ -32,7 +32,7 @@ static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
     gm_html_raw(page, "<p>");
     gm_html_printf(
         page,
-        "%zu document%s run through the model %s, %s of %d routed experts in each of %d MoE "
+        "%zu document%s run through %s, %s of %d routed experts in each of %d MoE "
         "layers. The map and its %zu cluster%s were made from these %s; %zu document%s (%.1f %%) "
         "belong%s to none.",
         atlas->n, atlas->n == 1 ? " was" : "s were", atlas->model,
@@ -221,7 +221,7 @@ static void put_footer(gm_html *page, const gm_atlas *atlas, const gm_report_opt
                        const gm_page_documents *documents, size_t snippet)
 {
     const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
-    gm_html_raw(page, "<footer><h2>About this page</h2>\n<p>");
+    gm_html_raw(page, "<section><h2>About this page</h2>\n<p>");
     gm_html_printf(page, "This page is a single file that needs no network. ");
     if (options->trace == NULL)
         gm_html_printf(page, "It was written without the trace (give report --trace FILE), so it "
@@ -242,7 +242,8 @@ static void put_footer(gm_html *page, const gm_atlas *atlas, const gm_report_opt
     gm_html_raw(page, "</p>\n<details><summary>Licence of d3, parts of which are in this page"
                       "</summary><pre>");
     gm_html_text(page, (const char *)gm_asset_d3_licence.at, gm_asset_d3_licence.n);
-    gm_html_raw(page, "</pre></details></footer>\n");
+    gm_html_raw(page, "</pre></details></section>\n");
+    gm_html_footer(page, atlas->command ? atlas->command : "gm-cluster fit", NULL);
 }
 
 /* ---- the page ---- */
@@ -276,7 +277,7 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
     gm_page_documents documents = {0};
     gm_html footer = {0};
     size_t snippet;
-    gm_html_begin_scripted(page, "Expert atlas", &gm_asset_page_style, script, 2);
+    gm_html_begin_scripted(page, options->name, "expert atlas", &gm_asset_page_style, script, 2);
     GM_TRY(put_header(page, atlas, err));
     gm_html_asset(page, &gm_asset_page_explore);
     GM_TRY(put_cluster_table(page, atlas, err));

@@ -152,6 +152,7 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     GM_TRY(gm_trace_open(&trace, trace_path, err));
     const gm_report_options report = {.html = c->report,
+                                      .name = c->out,
                                       .figures = c->figures,
                                       .replace = c->force,
                                       .trace = trace,

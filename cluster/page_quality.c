@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { MOST_MEMBERS = 8 }; /* columns of a list of objects */
+
 /* The atlas's JSON, or NULL when it has none. */
 static gm_status parse(gm_json **root, const char *json, const char *title, gm_error *err)
 {
@@ -145,19 +147,33 @@ static const char *meaning_of(const char *name)
 
 static void put_value(gm_html *page, const gm_json *v);
 
-/* Items of a list with blanks between them, those that are objects with semicolons; members of
- * an object as "key value", with commas, after its name if it has one. */
+/* Items of a list, with blanks between them. */
 static void put_items(gm_html *page, const gm_json *list)
 {
-    const bool object = gm_json_kind_of(list) == GM_JSON_OBJECT;
     for (const gm_json *k = gm_json_first(list); k; k = gm_json_next(k)) {
-        const bool name = object && strcmp(gm_json_key(k), "name") == 0;
-        if (object && !name) gm_html_printf(page, "%s ", gm_json_key(k));
         put_value(page, k);
-        if (gm_json_next(k) == NULL) return;
-        const bool objects = gm_json_kind_of(k) == GM_JSON_OBJECT;
-        gm_html_raw(page, name ? ": " : object ? ", " : objects ? "; " : " ");
+        if (gm_json_next(k)) gm_html_raw(page, " ");
     }
+}
+
+/* A list of objects with the same members: a table with a row for each. */
+static void put_objects(gm_html *page, const gm_json *list)
+{
+    const char *header[MOST_MEMBERS];
+    int n = 0;
+    for (const gm_json *v = gm_json_first(gm_json_first(list)); v && n < MOST_MEMBERS;
+         v = gm_json_next(v))
+        header[n++] = gm_json_key(v);
+    gm_html_table_begin(page, NULL, header, n);
+    for (const gm_json *row = gm_json_first(list); row; row = gm_json_next(row)) {
+        for (const gm_json *v = gm_json_first(row); v; v = gm_json_next(v)) {
+            gm_html_raw(page, gm_json_text(v, NULL) ? "<td>" : "<td class=\"n\">");
+            put_value(page, v);
+            gm_html_raw(page, "</td>");
+        }
+        gm_html_row_end(page);
+    }
+    gm_html_table_end(page);
 }
 
 static void put_value(gm_html *page, const gm_json *v)
@@ -171,6 +187,8 @@ static void put_value(gm_html *page, const gm_json *v)
         gm_html_printf(page, "%.6g", number);
     else if (gm_json_bool(v, &flag))
         gm_html_printf(page, "%s", flag ? "yes" : "no");
+    else if (gm_json_n_items(v) > 0 && gm_json_kind_of(gm_json_first(v)) == GM_JSON_OBJECT)
+        put_objects(page, v);
     else if (gm_json_n_items(v) > 0)
         put_items(page, v);
     else

@@ -9,6 +9,7 @@
 
 typedef struct gm_report_options {
     const char *html;    /* page to write; NULL: none */
+    const char *name;    /* the atlas's file, for the page's title; NULL: none */
     const char *figures; /* folder for map-clusters, map-subsets and cluster-NN pictures;
                             made when it is missing; NULL: none */
     const char *ending;  /* of the pictures in `figures`: "png" (NULL) or "svg" */

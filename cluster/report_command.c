@@ -67,6 +67,7 @@ int gm_cluster_report(int argc, char **argv)
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
     if (how.html) GM_TRY(open_trace(&trace, atlas, trace_path, &err));
     how.trace = trace;
+    how.name = argv[1];
     GM_TRY(gm_report_check(&how, &err));
     GM_TRY(gm_report_write(atlas, &how, &err));
 out:

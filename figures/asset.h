@@ -12,6 +12,9 @@ typedef struct gm_asset {
     size_t n; /* bytes */
 } gm_asset;
 
+/* The styles that every page has. */
+extern const gm_asset gm_asset_every_page;
+
 /* The parts of d3 that the pages use, and the licence it asks to be shown with it. */
 extern const gm_asset gm_asset_d3, gm_asset_d3_licence;
 

@@ -6,33 +6,11 @@
  */
 #include "figures/html.h"
 
+#include "base/version.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
-
-static const char style[] =
-    ":root{color-scheme:light dark;--ink:#222;--soft:#666;--line:#ddd;--paper:#fff;--tint:#f6f7f9}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--soft:#a0a0a0;--line:#3a3a3a;"
-    "--paper:#17181a;--tint:#202225}img{background:#fff;border-radius:4px}}"
-    "body{font:16px/1.5 system-ui,'DejaVu Sans',sans-serif;color:var(--ink);"
-    "background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem;"
-    "overflow-wrap:break-word}"
-    "h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem}"
-    ".wide{overflow-x:auto;margin:1rem 0}"
-    "table{border-collapse:collapse;font-size:.9rem}"
-    "caption{text-align:left;color:var(--soft);padding:.3rem 0}"
-    "th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;"
-    "vertical-align:top}th{border-bottom:2px solid var(--soft)}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}"
-    "tbody tr:nth-child(even){background:var(--tint)}"
-    "figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
-    "figcaption{color:var(--soft);font-size:.9rem}"
-    "pre,blockquote{background:var(--tint);padding:.7rem 1rem;border-radius:4px;"
-    "white-space:pre-wrap;overflow-wrap:anywhere}"
-    "mark{background:#ffe08a;color:#222}"
-    "@media "
-    "print{body{max-width:none}.wide{overflow:visible}h2{break-after:avoid}figure{break-inside:"
-    "avoid}}";
 
 void gm_html_raw(gm_html *page, const char *markup)
 {
@@ -119,28 +97,38 @@ void gm_html_printf(gm_html *page, const char *fmt, ...)
     gm_free(text);
 }
 
-void gm_html_style(gm_html *page)
+void gm_html_head(gm_html *page, const char *policy, const char *styles, const char *file,
+                  const char *title)
 {
-    gm_html_raw(page, style);
-}
-
-void gm_html_begin(gm_html *page, const char *title)
-{
-    gm_html_begin_styled(page, title, "");
-}
-
-void gm_html_begin_styled(gm_html *page, const char *title, const char *css)
-{
-    *page = (gm_html){0};
     gm_html_raw(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                      "img-src data:; style-src 'unsafe-inline'\">\n"
-                      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
+                      "img-src data:; ");
+    gm_html_raw(page, policy);
+    gm_html_raw(page, "\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
+    if (file) gm_html_printf(page, "%s: ", gm_path_name(file));
     gm_html_text(page, title, strlen(title));
     gm_html_raw(page, "</title>\n<style>");
-    gm_html_style(page);
-    gm_html_raw(page, css);
+    gm_html_raw(page, styles);
     gm_html_raw(page, "</style></head>\n<body>\n");
+}
+
+void gm_html_begin(gm_html *page, const char *file, const char *title, const char *css)
+{
+    gm_html styles = {0};
+    gm_html_asset(&styles, &gm_asset_every_page);
+    gm_html_raw(&styles, css);
+    *page = (gm_html){.status = styles.status};
+    gm_html_head(page, "style-src 'unsafe-inline'", styles.text.at, file, title);
+    gm_html_clear(&styles);
+}
+
+void gm_html_footer(gm_html *page, const char *command, const char *file)
+{
+    gm_html_raw(page, "<footer class=\"made\">Made by <code>");
+    gm_html_printf(page, "%s%s%s", command, file ? " " : "", file ? file : "");
+    gm_html_raw(page, "</code>; ");
+    gm_html_printf(page, "this page by version %s, commit %s.", gm_version, gm_build_commit);
+    gm_html_raw(page, "</footer>\n");
 }
 
 void gm_html_heading(gm_html *page, int level, const char *text)

@@ -15,11 +15,12 @@ typedef struct gm_html {
     gm_status status; /* first failure; later calls do nothing */
 } gm_html;
 
-void gm_html_begin(gm_html *page, const char *title);
-void gm_html_begin_styled(gm_html *page, const char *title, const char *css); /* our own rules */
-void gm_html_raw(gm_html *page, const char *markup);                          /* our own markup */
-void gm_html_text(gm_html *page, const char *bytes, size_t n);                /* escaped */
-void gm_html_printf(gm_html *page, const char *fmt, ...) GM_PRINTF(2, 3);     /* escaped */
+/* Begin a page about `file` (NULL: none), whose name stands before the title in the browser's tab;
+ * `css` are rules of ours on top of what every page has, or "". */
+void gm_html_begin(gm_html *page, const char *file, const char *title, const char *css);
+void gm_html_raw(gm_html *page, const char *markup);                      /* our own markup */
+void gm_html_text(gm_html *page, const char *bytes, size_t n);            /* escaped */
+void gm_html_printf(gm_html *page, const char *fmt, ...) GM_PRINTF(2, 3); /* escaped */
 void gm_html_heading(gm_html *page, int level, const char *text);
 void gm_html_paragraph(gm_html *page, const char *text);
 
@@ -39,8 +40,11 @@ enum { GM_HTML_MOST_SCRIPTS = 4 };
 
 /* Begin a page that may run `script` (n), and no others, and is styled by `style` on top of
  * what every page has: the policy names their SHA-256. */
-void gm_html_begin_scripted(gm_html *page, const char *title, const gm_asset *style,
-                            const gm_asset *const *script, int n);
+void gm_html_begin_scripted(gm_html *page, const char *file, const char *title,
+                            const gm_asset *style, const gm_asset *const *script, int n);
+/* What both begin with: the policy beyond pictures of ours, and all styles. */
+void gm_html_head(gm_html *page, const char *policy, const char *styles, const char *file,
+                  const char *title);
 /* One of those scripts, which runs at this place. */
 void gm_html_script(gm_html *page, const gm_asset *script);
 void gm_html_asset(gm_html *page, const gm_asset *markup); /* our own markup */
@@ -56,7 +60,10 @@ void gm_html_json(gm_html *page, const char *id, const char *json);
 gm_status gm_html_visible(gm_text *out, const char *bytes, size_t n, gm_error *err) GM_MUST_USE;
 
 void gm_html_base64(gm_html *page, const void *bytes, size_t n);
-void gm_html_style(gm_html *page); /* the style of every page, without its element */
+
+/* The last line: the command that made what is shown, without options that do not matter to it, the
+ * file it read (or NULL), and this program's version. */
+void gm_html_footer(gm_html *page, const char *command, const char *file);
 
 /* Close the page. GM_OK when everything was written; page->text holds the file. */
 gm_status gm_html_end(gm_html *page, gm_error *err) GM_MUST_USE;

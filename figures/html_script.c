@@ -23,26 +23,21 @@ static void put_bytes(gm_html *page, const void *bytes, size_t n)
     if (page->status == GM_OK) page->status = gm_text_append(&page->text, bytes, n, NULL);
 }
 
-void gm_html_begin_scripted(gm_html *page, const char *title, const gm_asset *style,
-                            const gm_asset *const *script, int n)
+void gm_html_begin_scripted(gm_html *page, const char *file, const char *title,
+                            const gm_asset *style, const gm_asset *const *script, int n)
 {
-    gm_html styles = {0};
-    gm_html_style(&styles);
-    put_bytes(&styles, style->at, style->n);
+    gm_html styles = {0}, policy = {0};
+    gm_html_asset(&styles, &gm_asset_every_page);
+    gm_html_asset(&styles, style);
+    gm_html_raw(&policy, "base-uri 'none'; form-action 'none'; script-src");
+    for (int i = 0; i < n; i++) put_hash(&policy, script[i]->at, script[i]->n);
+    gm_html_raw(&policy, "; style-src");
+    put_hash(&policy, styles.text.at, styles.text.n);
 
-    *page = (gm_html){.status = styles.status};
-    gm_html_raw(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                      "base-uri 'none'; form-action 'none'; img-src data:; script-src");
-    for (int i = 0; i < n; i++) put_hash(page, script[i]->at, script[i]->n);
-    gm_html_raw(page, "; style-src");
-    put_hash(page, styles.text.at, styles.text.n);
-    gm_html_raw(page, "\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
-    gm_html_text(page, title, strlen(title));
-    gm_html_raw(page, "</title>\n<style>");
-    put_bytes(page, styles.text.at, styles.text.n);
-    gm_html_raw(page, "</style></head>\n<body>\n");
+    *page = (gm_html){.status = styles.status != GM_OK ? styles.status : policy.status};
+    gm_html_head(page, policy.text.at, styles.text.at, file, title);
     gm_html_clear(&styles);
+    gm_html_clear(&policy);
 }
 
 void gm_html_script(gm_html *page, const gm_asset *script)

@@ -9,8 +9,7 @@ enum { HALF = 4, N_STEPS = 2 * HALF + 1 }; /* HALF is the middle step, without a
 
 static const char rules[] =
     ".shade{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;margin:.3rem 0 1rem}"
-    ".shade span,.scale span{border-radius:2px;padding:.1em 0;print-color-adjust:exact;"
-    "-webkit-print-color-adjust:exact}"
+    ".shade span,.scale span{border-radius:2px;padding:.1em 0}"
     ".shade span[title]:hover{outline:2px solid var(--ink)}"
     ".given{border-bottom:2px dotted var(--soft)}"
     ".spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);"

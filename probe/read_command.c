@@ -121,9 +121,10 @@ static gm_status choose_passages(telling *t, const read_options *o, gm_error *er
 
 /* ---- the command ---- */
 
-static gm_status put_page(telling *t, const read_options *o, gm_error *err)
+static gm_status put_page(telling *t, const char *path, const read_options *o, gm_error *err)
 {
-    gm_reading_page page = {.info = gm_trace_get_info(t->trace),
+    gm_reading_page page = {.trace = path,
+                            .info = gm_trace_get_info(t->trace),
                             .samples = gm_trace_get_samples(t->trace),
                             .tokenizer = t->tokenizer,
                             .passages = &t->passages,
@@ -147,7 +148,7 @@ static gm_status write_page(const char *path, const read_options *o, gm_error *e
     GM_TRY(gm_trace_tokenizer_open(&t.tokenizer, t.trace, o->model, err));
     GM_TRY(choose_passages(&t, o, err));
     GM_TRY(gm_reading_read(&t.reading, t.trace, &t.passages, t.layer, t.M, err));
-    GM_TRY(put_page(&t, o, err));
+    GM_TRY(put_page(&t, path, o, err));
     GM_TRY(gm_outfile_write(o->out, o->force, t.html.text.at, t.html.text.n, err));
     printf("%s: %zu text%s, %zu token%s, %s\n", o->out, t.passages.n, gm_plural(t.passages.n),
            t.reading.T, gm_plural(t.reading.T), gm_show_bytes(size, (double)t.html.text.n));

@@ -189,13 +189,15 @@ gm_status gm_reading_page_put(gm_html *html, const gm_reading_page *p, gm_error 
 {
     static const gm_asset *const script[] = {&gm_asset_reading_script};
     gm_status status = GM_OK;
-    gm_html_begin_scripted(html, "Texts by their experts", &gm_asset_reading_style, script, 1);
+    gm_html_begin_scripted(html, p->trace, "texts by their experts", &gm_asset_reading_style,
+                           script, 1);
     put_intro(html, p);
     gm_html_asset(html, &gm_asset_reading_tools);
     gm_html_raw(html, "<main>\n");
     for (size_t i = 0, first = 0; i < p->passages->n; first += p->passages->at[i++].n)
         GM_TRY(put_passage(html, p, i, first, err));
     gm_html_raw(html, "</main>\n");
+    gm_html_footer(html, "gm-probe read", p->trace);
     GM_TRY(put_meta(html, p, err));
     put_arrays(html, p->reading);
     gm_html_script(html, script[0]);

@@ -20,6 +20,7 @@
 enum { GM_READING_MOST_BYTES = 16 << 20 };
 
 typedef struct gm_reading_page {
+    const char *trace; /* its file, for title and footer */
     const gm_trace_info *info;
     const gm_trace_samples *samples;
     const gm_tokenizer *tokenizer; /* spells tokens; NULL: ids instead */

@@ -121,13 +121,14 @@ out:
     return status;
 }
 
-static gm_status draw_all(telling *t, const stats_options *o, gm_error *err)
+static gm_status draw_all(telling *t, const char *path, const stats_options *o, gm_error *err)
 {
     gm_status status = GM_OK;
     if (o->report == NULL && o->figures == NULL) return GM_OK;
     GM_TRY(choose_subsets(t, err));
     if (o->report) {
-        const gm_stats_page_options page = {.subset = t->subset,
+        const gm_stats_page_options page = {.trace = path,
+                                            .subset = t->subset,
                                             .n_subsets = t->n_subsets,
                                             .view = t->view,
                                             .n_views = t->n,
@@ -177,7 +178,7 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
     GM_TRY(check_outputs(o, err));
     GM_TRY(gm_stats_count(&t.stats, t.trace, &count, err));
     if (t.n > 0) GM_TRY(gm_expert_find(t.view, t.n, (size_t)o->top, &t.stats, t.trace, err));
-    GM_TRY(draw_all(&t, o, err));
+    GM_TRY(draw_all(&t, path, o, err));
     if (o->json) {
         GM_TRY(put_all(&t, err));
     } else {
@@ -205,7 +206,8 @@ static gm_status compare(const char *path, const stats_options *o, gm_error *err
     GM_TRY(gm_trace_open(&b, o->against, err));
     GM_TRY(check_outputs(o, err));
     GM_TRY(gm_against_compare(&against, a, b, o->quiet, err));
-    if (o->report) GM_TRY(gm_against_page_write(&against, o->force, o->report, err));
+    const gm_stats_page_options page = {.trace = o->against, .replace = o->force};
+    if (o->report) GM_TRY(gm_against_page_write(&against, &page, o->report, err));
     if (o->figures) GM_TRY(gm_against_write_figures(&against, o->figures, o->force, err));
     if (o->json) {
         gm_json_open_object(&out, NULL);

@@ -78,8 +78,11 @@ static gm_status draw_subset(const gm_stats *s, size_t subset, const gm_picture_
     gm_text title = {0};
     float *share = gm_alloc(n, sizeof *share), *difference = gm_alloc(n, sizeof *difference);
     if (share == NULL || difference == NULL) GM_FAIL(GM_EMEM, "no memory for a heatmap");
-    GM_TRY(
-        gm_text_printf(&title, err, "Experts of subset %zu", subset)); /* no font has all names */
+    const char *name = s->samples->subset_name[subset];
+    if (name[0] && gm_fonts_can(name))
+        GM_TRY(gm_text_printf(&title, err, "Experts of %s", name));
+    else
+        GM_TRY(gm_text_printf(&title, err, "Experts of subset %zu", subset));
     for (size_t i = 0; i < n; i++) {
         gm_domain_measure m = gm_stats_domain(s, subset, i / s->E, i % s->E);
         share[i] = (float)(m.specialisation * (double)s->E / (double)s->K);
@@ -253,17 +256,19 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
     if (point == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu layers", L);
     gm_curve_panel panel[AGREEMENTS];
     char name[AGREEMENTS][80];
-    for (size_t i = 0; i < AGREEMENTS; i++) { /* by margin, then by layer */
-        bool by_margin = i < MEASURES;
+    const size_t columns = margins ? 2 : 1; /* by margin, by layer: a row a measure */
+    for (size_t i = 0; i < columns * MEASURES; i++) {
+        const bool by_margin = margins && i % 2 == 0;
+        const size_t m = i / columns;
         size_t n = 0, n_places = by_margin ? GM_MARGIN_BINS : L;
         for (size_t p = 0; p < n_places; p++) {
             gm_agree g = by_margin ? gm_against_sum(a, 0, L, (int)p) : gm_against_sum(a, p, 1, -1);
             const uint64_t part[MEASURES] = {g.same_set, g.same_first, g.shared};
             double x = by_margin ? (double)p + GM_MARGIN_EXPONENT : a->info->layer_of_moe[p];
-            double of = (double)g.n * (i % MEASURES == 2 ? (double)K : 1);
-            if (g.n > 0) add_point(point + i * most, &n, x, (double)part[i % MEASURES] / of);
+            double of = (double)g.n * (m == 2 ? (double)K : 1);
+            if (g.n > 0) add_point(point + i * most, &n, x, (double)part[m] / of);
         }
-        snprintf(name[i], sizeof name[i], "%s, by %s", title[i % MEASURES],
+        snprintf(name[i], sizeof name[i], "%s, by %s", title[m],
                  by_margin ? "log2 of the margin" : "layer");
         panel[i] = panel_of(name[i]);
         panel[i].line = point + i * most;
@@ -274,9 +279,10 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
         .subtitle = margins ? "share of the (token, layer) pairs; margins of the first trace, from "
                               "2^x to 2^(x+1); the first bin begins at 0, the last has no end"
                             : "share of the (token, layer) pairs",
-        .panel = margins ? panel : panel + MEASURES,
-        .n_panels = margins ? AGREEMENTS : AGREEMENTS - MEASURES,
-        .columns = MEASURES};
+        .panel = panel,
+        .n_panels = (int)columns * MEASURES,
+        .columns = margins ? 2 : MEASURES,
+        .by_column = margins};
     gm_status status = put_curves(&figure, to, err);
     gm_free(point);
     return status;

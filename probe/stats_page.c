@@ -46,8 +46,13 @@ static gm_status put_load(gm_html *h, const gm_stats *s, gm_error *err)
     gm_status status =
         put_figure(h, s, GM_FIGURE_LOAD, 0,
                    "Layers down, experts across; 1: chosen as often as the average expert", err);
-    gm_html_table_begin(h, "Committee: the fewest experts that make up half of all choices", head,
-                        N_OF(head));
+    gm_html_table_begin(
+        h,
+        "Gini: 0 if all experts are chosen equally often, near 1 if few are chosen. "
+        "CV: standard deviation over mean of the experts' counts. Committee: the "
+        "fewest experts that make up half of all choices. Entropy: at most log2 "
+        "of the number of experts.",
+        head, N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
         gm_load load = gm_load_of(s->all + l * s->E, scratch, s->E);
         number(h, s->info->layer_of_moe[l], 0);
@@ -244,7 +249,7 @@ static gm_status put_subsets(gm_html *h, const gm_stats *s, const gm_stats_page_
         gm_html_heading(h, 3, s->samples->subset_name[o->subset[i]]);
         GM_TRY(put_figure(h, s, GM_FIGURE_SUBSET, o->subset[i],
                           "1: chosen as often as by a router without preference; on the right, the "
-                          "subset raises what is red and lowers what is blue",
+                          "subset raises what is orange and lowers what is blue",
                           err));
     }
 out:
@@ -318,11 +323,12 @@ static void put_intro(gm_html *h, const gm_stats *s)
     gm_html_raw(h, "</p>\n");
 }
 
-static gm_status finish(gm_html *h, const char *path, bool replace, gm_error *err)
+static gm_status finish(gm_html *h, const gm_stats_page_options *o, const char *path, gm_error *err)
 {
+    gm_html_footer(h, "gm-probe stats", o->trace);
     gm_status status = gm_html_end(h, err);
     if (status != GM_OK) return status;
-    return gm_outfile_write(path, replace, h->text.at, h->text.n, err);
+    return gm_outfile_write(path, o->replace, h->text.at, h->text.n, err);
 }
 
 gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o, const char *path,
@@ -332,7 +338,7 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     gm_html h = {0};
     gm_text title = {0};
     GM_TRY(gm_text_printf(&title, err, "Experts of %s", s->info->model));
-    gm_html_begin(&h, title.at);
+    gm_html_begin(&h, o->trace, "statistics of its experts", "");
     gm_html_heading(&h, 1, title.at);
     put_intro(&h, s);
     GM_TRY(put_load(&h, s, err));
@@ -343,7 +349,7 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     put_rollout(&h, s);
     if (o->n_views > 0) gm_html_heading(&h, 2, "Requested experts");
     for (size_t i = 0; i < o->n_views; i++) put_expert(&h, s, &o->view[i], o->tokenizer);
-    GM_TRY(finish(&h, path, o->replace, err));
+    GM_TRY(finish(&h, o, path, err));
 out:
     gm_text_clear(&title);
     gm_html_clear(&h);
@@ -391,7 +397,8 @@ static void put_losses(gm_html *h, const gm_against *a)
     gm_html_table_end(h);
 }
 
-gm_status gm_against_page_write(const gm_against *a, bool replace, const char *path, gm_error *err)
+gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options *o,
+                                const char *path, gm_error *err)
 {
     static const char *const head[] = {"where", "(token, layer) pairs", "all K are the same",
                                        "the strongest is the same", "share of K in common"};
@@ -401,7 +408,7 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
     char name[48];
     size_t L = (size_t)a->info->n_layers;
     const bool margins = !a->info->no_margins;
-    gm_html_begin(&h, "Agreement of two traces");
+    gm_html_begin(&h, o->trace, "agreement of two traces", "");
     gm_html_heading(&h, 1, "Agreement of two traces");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h,
@@ -428,7 +435,7 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
     }
     gm_html_table_end(&h);
     put_losses(&h, a);
-    GM_TRY(finish(&h, path, replace, err));
+    GM_TRY(finish(&h, o, path, err));
 out:
     gm_text_clear(&png);
     gm_html_clear(&h);

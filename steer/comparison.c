@@ -133,6 +133,7 @@ gm_status gm_comparison_run(gm_comparison *c, gm_stage *stage, const gm_recipe *
                             const gm_opt_list *plans, gm_error *err)
 {
     gm_status status = GM_OK;
+    c->weight = recipe->weight;
     GM_TRY(make_columns(c, stage, recipe, plans, err));
     GM_TRY(make_runs(c, stage, err));
     GM_TRY(gm_continue_fits(c->run, c->n_runs, stage->info, err));

@@ -25,6 +25,7 @@ typedef struct gm_comparison {
     gm_edit *edit;                /* (n_columns) */
     gm_schedule *schedule;        /* (n_columns) */
     size_t n_columns, n_runs;
+    double weight; /* of every plan, on top of what it says itself */
     gm_continuation *run;
 } gm_comparison;
 

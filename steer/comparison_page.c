@@ -3,6 +3,7 @@
 #include "figures/shade.h"
 #include "steer/comparison.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -131,6 +132,19 @@ static const char about[] =
     "of their changes. Dose: share of tokens and layers where an important expert of the plan was "
     "chosen.";
 
+/* Which model, and how hard it is steered: a reader's first question. */
+static void put_setting(gm_html *h, const gm_comparison *c, const gm_stage *stage)
+{
+    gm_html_raw(h, "<p>");
+    gm_html_printf(h,
+                   "%zu prompt%s, %zu plan%s at weight %g; model %s, temperature %g, seed %" PRId64
+                   ", at most %" PRId64 " tokens a text.",
+                   c->prompts.n, gm_plural(c->prompts.n), c->n_columns, gm_plural(c->n_columns),
+                   c->weight, gm_path_name(stage->info->folder), stage->sampling.temperature,
+                   stage->options->seed, stage->options->max_tokens);
+    gm_html_raw(h, "</p>\n");
+}
+
 /* What would be needed to have the same again. */
 static gm_status put_options(gm_html *h, const gm_comparison *c, const gm_stage *stage,
                              gm_error *err)
@@ -162,9 +176,10 @@ gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, cons
     gm_text css = {0};
     char title[32];
     GM_TRY(gm_shade_style(&css, err));
-    gm_html_begin_styled(&h, "What steering changes", css.at);
+    gm_html_begin(&h, stage->info->folder, "what steering changes", css.at);
     gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "What steering changes");
+    put_setting(&h, c, stage);
     gm_html_paragraph(&h, about);
     gm_shade_legend(&h, LIMIT, "nats: change of a token's log-probability");
     for (size_t p = 0; p < c->prompts.n; p++) {
@@ -177,6 +192,7 @@ gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, cons
     }
     GM_TRY(put_options(&h, c, stage, err));
     gm_html_raw(&h, "</main>\n");
+    gm_html_footer(&h, "gm-steer compare", NULL);
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));
 out:

@@ -258,6 +258,7 @@ function showCommands() {
 
 async function begin() {
     about = await (await fetch("about").catch(gone)).json();
+    document.title = `${about.model.split("/").pop()}: gm-steer`;
     at("model").textContent = `${about.model}: ${about.layers} layers of ${about.experts} experts, ${about.chosen} a token; ${about.numerics}`;
     at("temperature").value = about.sampling.temperature || LIVELY;
     at("seed").value = about.sampling.seed;

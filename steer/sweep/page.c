@@ -15,13 +15,40 @@ static void cell_percent(gm_html *h, double share)
     gm_html_cell_number(h, 100 * share, 1);
 }
 
+/* What stands in the place of the plan, at its norm in every layer. */
+static void put_legend(gm_html *h)
+{
+    static const char *const head[] = {"arm", "what replaces the plan, at its norm in every layer"};
+    static const char *const meaning[GM_N_ARMS] = {
+        "nothing",
+        "the plan itself",
+        "its values on experts drawn at random, layer by layer: the null hypothesis",
+        "its values shuffled among its own experts",
+        "the vector of the next topic",
+        "the vector of the corpus mean",
+        "the fewest experts that make up half of each layer's usage",
+        "the plan with its sign reversed",
+        "the plan, mass matched (or not, if the plan itself is)",
+        "the plan changing only which experts are chosen",
+        "the plan changing only the weights of those that are chosen",
+        "the vector of half the cluster's documents",
+        "no plan; a line that names the topic stands before the prompt"};
+    gm_html_table_begin(h, "The arms of the comparison", head, 2);
+    for (int arm = 0; arm < GM_N_ARMS; arm++) {
+        gm_html_cell(h, gm_arm_names[arm]);
+        gm_html_cell(h, meaning[arm]);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
 static void put_arms(gm_html *h, const gm_study *s, int topic)
 {
     static const char *const head[] = {"arm",         "draws",          "texts",
                                        "of topic, %", "log-odds",       "shift",
                                        "KL, neutral", "loss, in topic", "off topic"};
-    gm_html_table_begin(h, "Arms at the chosen dose; means over draws", head,
-                        sizeof head / sizeof *head);
+    gm_html_table_begin(h, "Arms at the chosen dose; means over draws. KL and losses: nats a token",
+                        head, sizeof head / sizeof *head);
     for (int arm = 0; arm < GM_N_ARMS; arm++) {
         gm_arm_row r = gm_arm_row_of(s, topic, (gm_arm)arm);
         if (r.n == 0) continue;
@@ -75,7 +102,13 @@ static void put_doses(gm_html *h, const gm_study *s, int topic)
                                        "Jaccard",     "routed mass x",
                                        "rep-4",       "distinct-2",
                                        "tokens",      "ended, %"};
-    gm_html_table_begin(h, "The plan by dose, filter as chosen", head, sizeof head / sizeof *head);
+    gm_html_table_begin(
+        h,
+        "The plan by dose, filter as chosen. 2.5 % and 97.5 %: ends of the shift's interval over "
+        "prompts. KL: nats a token. Same top: the most likely token stays. Jaccard: chosen experts "
+        "in common. Rep-4: repeated sequences of four tokens. Distinct-2: different pairs of "
+        "tokens",
+        head, sizeof head / sizeof *head);
     for (size_t i = 0; i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
         if (c->topic == topic && c->half == 1 && c->arm == GM_ARM_PLAN && c->done) put_dose(h, c);
@@ -174,14 +207,16 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     GM_TRY(gm_verdict_judge(&judge, &s->judge, err));
     GM_TRY(gm_verdict_all(&words, s, o, err));
     GM_TRY(gm_headline_png(s, o, &png, err));
-    gm_html_begin(&h, "Does it steer?");
+    gm_html_begin(&h, s->stage->info->folder, "does it steer?", "");
     gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "Does it steer?");
     gm_html_paragraph(&h, words.at);
     gm_html_picture(&h, &png, words.at, "Topic shift against KL, one panel per topic");
     gm_html_raw(&h, "<p>");
-    gm_html_printf(&h, "%s%s", s->n_choosing ? chosen : "", about);
+    gm_html_printf(&h, "Model: %s. %s%s", gm_path_name(s->stage->info->folder),
+                   s->n_choosing ? chosen : "", about);
     gm_html_raw(&h, "</p>\n");
+    put_legend(&h);
     GM_TRY(put_matrix(&h, s, o, err));
     for (int t = 0; t < (int)o->n_topics; t++) GM_TRY(put_topic(&h, s, o, t, err));
     gm_html_heading(&h, 2, "How it was measured");
@@ -191,6 +226,7 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     gm_html_raw(&h, "</p>\n<pre>");
     gm_html_text(&h, config, strlen(config));
     gm_html_raw(&h, "</pre>\n</main>\n");
+    gm_html_footer(&h, "gm-steer sweep", NULL);
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));
 out:

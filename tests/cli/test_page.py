@@ -90,9 +90,11 @@ def check_policy(parts, scripts=2):
 def check_meanings(page):
     """Every figure of quality says what it means."""
     table = page[page.index("<h2>Quality</h2>"):page.index("<h2>Parameters</h2>")]
-    rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</td><td>(.*?)</td></tr>", table)
-    by_name = dict(re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td>", table))
-    assert re.match(r"soup&lt;i&gt;: documents 20, noise_share ", by_name["noise_by_subset"]), by_name["noise_by_subset"]
+    assert re.search(r"<tr><td>noise_by_subset</td><td><div class=\"wide\" tabindex=\"0\"><table><thead><tr>"
+                     r"<th scope=\"col\">name</th><th scope=\"col\">documents</th><th scope=\"col\">noise_share</th></tr></thead>\n"
+                     r"<tbody><tr><td>soup&lt;i&gt;</td><td class=\"n\">20</td><td class=\"n\">[0-9.]+</td></tr>\n", table), table
+    flat = re.sub(r"<div.*?</div>\n", "a table", table[table.index("<tbody>"):], flags=re.DOTALL)
+    rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</td><td>(.*?)</td></tr>", flat)
     assert len(rows) > 40 and all(meaning for _, meaning in rows), [name for name, meaning in rows if not meaning]
 
 
@@ -107,6 +109,12 @@ def check_data(parts):
     assert parts.unpacked("ids").decode().splitlines()[7] == "c.jsonl:8"
     columns = len(meta["shares"]["experts"])
     assert len(parts.unpacked("shares")) == 60 * columns and len(meta["tree"]) >= len(meta["clusters"])
+
+
+def check_origin(page):
+    """The tab says whose map it is; the last line says by which command it came to be."""
+    assert "<title>a.h5: expert atlas</title>" in page
+    assert re.search(r'<footer class="made">Made by <code>gm-cluster fit t\.h5 -o a\.h5 [^<]*</code>; this page by version \d', page)
 
 
 def check_variants(page):
@@ -148,6 +156,7 @@ def main():
     page = pathlib.Path("page.html").read_bytes()
     parts = Parts(page.decode())
     check_policy(parts)
+    check_origin(page.decode())
     check_meanings(page.decode())
     check_data(parts)
     check_variants(page)

@@ -154,7 +154,7 @@ def what_is_wrong_is_refused(port):
 
 
 def the_page_and_what_it_asks(port):
-    for path, kind in (("/", b"<!doctype html>"), ("/serve.css", b"/* controls.css"), ("/serve.js", b"(() => {")):
+    for path, kind in (("/", b"<!doctype html>"), ("/serve.css", b"/* every_page.css"), ("/serve.js", b"(() => {")):
         status, text = send(port, path)
         assert status == 200 and text.startswith(kind), path
     about = json.loads(send(port, "/about")[1])

@@ -309,18 +309,22 @@ static void hostile_text_stays_text(void)
     gm_html page;
     const char evil[] = "<script>alert('x')</script>&\x01\xff \xE2\x80\xAEtxt\xD8\x9C\0end";
     static const char *const header[] = {"a", "b"};
-    gm_html_begin(&page, "<b>title</b>");
+    gm_html_begin(&page, "a/<u>.h5", "<b>title</b>", ".b{color:red}");
     gm_html_text(&page, evil, sizeof evil - 1);
     gm_html_table_begin(&page, "caption", header, 2);
     gm_html_cell(&page, "<i>");
     gm_html_cell_number(&page, NAN, 2);
     gm_html_row_end(&page);
     gm_html_table_end(&page);
+    gm_html_footer(&page, "gm-probe stats", "<i>.h5");
     CHECK_OK(gm_html_end(&page, &err), err);
     CHECK_HAS(page.text.at, "&lt;script&gt;alert(&#39;x&#39;)");
     CHECK_HAS(page.text.at, "\\x01\\xff");
     CHECK_HAS(page.text.at, "end"); /* nothing is cut at a NUL */
-    CHECK_HAS(page.text.at, "&lt;b&gt;title");
+    CHECK_HAS(page.text.at, "<title>&lt;u&gt;.h5: &lt;b&gt;title");
+    CHECK_HAS(page.text.at, ".b{color:red}</style>");
+    CHECK_HAS(page.text.at,
+              "Made by <code>gm-probe stats &lt;i&gt;.h5</code>; this page by version ");
     CHECK_HAS(page.text.at, "default-src 'none'");
     CHECK(strstr(page.text.at, "<script") == NULL);
     CHECK(strstr(page.text.at, "\xE2\x80\xAE") == NULL);
@@ -329,7 +333,7 @@ static void hostile_text_stays_text(void)
     /* a table that is wider than the page scrolls in a box of its own, by keys too */
     CHECK_HAS(page.text.at, "<div class=\"wide\" tabindex=\"0\"><table>");
     CHECK_HAS(page.text.at, "</tbody></table></div>");
-    CHECK_HAS(page.text.at, ".wide{overflow-x:auto");
+    CHECK_HAS(page.text.at, ".wide {\n    overflow-x: auto");
     gm_html_clear(&page);
 }
 
@@ -343,7 +347,7 @@ static void base64_of_embedded_pictures_is_right(void)
         gm_html page;
         gm_text png = {0};
         CHECK_OK(gm_text_add(&png, example[i].bytes, &err), err);
-        gm_html_begin(&page, "t");
+        gm_html_begin(&page, NULL, "t", "");
         gm_html_picture(&page, &png, "alt", "caption");
         CHECK_OK(gm_html_end(&page, &err), err);
         CHECK_HAS(page.text.at, example[i].base64);
@@ -364,7 +368,7 @@ static gm_status draw_everything(void *state, gm_error *err)
     const gm_heat_figure heat = {.panel = &panel, .n_panels = 1, .rows = 1, .cols = 2};
     GM_TRY(gm_figure_map_png(&map, &png, err));
     GM_TRY(gm_figure_heat_png(&heat, &png, err));
-    gm_html_begin(&page, "t");
+    gm_html_begin(&page, NULL, "t", "");
     gm_html_picture(&page, &png, "alt", "caption");
     GM_TRY(gm_html_end(&page, err));
 out:

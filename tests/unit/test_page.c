@@ -96,7 +96,7 @@ static void the_policy_names_every_script_and_style(void)
     gm_error err = {0};
     gm_html page, hash = {0}, styles = {0};
     uint8_t digest[32];
-    gm_html_begin_scripted(&page, "t", &style, all, 1);
+    gm_html_begin_scripted(&page, "a/run.atlas.h5", "t<i>", &style, all, 1);
     gm_html_script(&page, &script);
     CHECK_OK(gm_html_end(&page, &err), err);
     CHECK_PAGE(page.text.at, "default-src 'none'");
@@ -107,7 +107,8 @@ static void the_policy_names_every_script_and_style(void)
     gm_html_raw(&hash, "script-src 'sha256-");
     gm_html_base64(&hash, digest, sizeof digest);
     CHECK_PAGE(page.text.at, hash.text.at);
-    gm_html_style(&styles); /* what every page has, and then its own */
+    CHECK_PAGE(page.text.at, "<title>run.atlas.h5: t&lt;i&gt;</title>");
+    gm_html_asset(&styles, &gm_asset_every_page); /* what every page has, and then its own */
     gm_html_raw(&styles, (const char *)rules);
     CHECK_PAGE(page.text.at, styles.text.at);
     gm_sha256_of(styles.text.at, styles.text.n, digest);

@@ -52,7 +52,8 @@ static gm_status put(gm_html *html, gm_trace *trace, const gm_tokenizer *t, gm_e
 {
     gm_reading r = {0};
     gm_status status = gm_reading_read(&r, trace, &passages, LAYERS, 2, err);
-    const gm_reading_page page = {.info = gm_trace_get_info(trace),
+    const gm_reading_page page = {.trace = "t.h5",
+                                  .info = gm_trace_get_info(trace),
                                   .samples = gm_trace_get_samples(trace),
                                   .tokenizer = t,
                                   .passages = &passages,

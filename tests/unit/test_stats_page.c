@@ -50,8 +50,13 @@ static void write_page(const gm_stats *stats, gm_trace *trace, const char *path)
     gm_expert_view view;
     CHECK_OK(gm_expert_parse(&view, "2:3", gm_trace_get_info(trace), &err), err);
     CHECK_OK(gm_expert_find(&view, 1, 2, stats, trace, &err), err);
-    const gm_stats_page_options options = {
-        .subset = subset, .n_subsets = 2, .view = &view, .n_views = 1, .top = 2, .replace = true};
+    const gm_stats_page_options options = {.trace = "<script>alert(1)</script>.h5",
+                                           .subset = subset,
+                                           .n_subsets = 2,
+                                           .view = &view,
+                                           .n_views = 1,
+                                           .top = 2,
+                                           .replace = true};
     CHECK_OK(gm_stats_page_write(stats, &options, path, &err), err);
     gm_expert_clear(&view);
 }
@@ -71,6 +76,7 @@ static void markup_stays_text(void)
     CHECK_INT(n_of(&one, "<b onclick"), 0);
     CHECK_INT(n_of(&one, "<img src=x"), 0);
     CHECK_INT(n_of(&one, "http"), 1); /* http-equiv */
+    CHECK_INT(n_of(&one, "<title>script&gt;.h5: statistics of its experts</title>"), 1);
     CHECK(n_of(&one, "&lt;script&gt;alert(1)") >= 2);
     CHECK(n_of(&one, "&lt;b onclick=&quot;x&quot;&gt;&amp;") >= 1);
     CHECK_INT(n_of(&one, "data:image/png;base64,"), 7); /* two of them subsets */
@@ -109,6 +115,30 @@ static void pictures_that_there_are(void)
     }
 }
 
+/* A picture of one subset says whose it is, where a font can write that. */
+static void picture_names_its_subset(void)
+{
+    static const char *const name[] = {"law", "wine", HOSTILE, "other\x1b"};
+    gm_error err = {0};
+    gm_stats stats = {0};
+    gm_trace *trace = open_sample(GM_RECORD_COUNTS);
+    count(&stats, trace);
+    gm_trace_samples samples = *stats.samples;
+    gm_text png[4] = {0};
+    stats.samples = &samples;
+    for (int i = 0; i < 4; i++) {
+        const char *const names[] = {name[i], name[i]};
+        const gm_picture_target to = {.png = &png[i]};
+        samples.subset_name = names;
+        CHECK_OK(gm_stats_figure_draw(&stats, GM_FIGURE_SUBSET, 1, &to, &err), err);
+    }
+    CHECK(png[0].n != png[1].n || memcmp(png[0].at, png[1].at, png[0].n) != 0);
+    CHECK(png[2].n == png[3].n && memcmp(png[2].at, png[3].at, png[2].n) == 0);
+    for (int i = 0; i < 4; i++) gm_text_clear(&png[i]);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
 /* One layer: nothing follows it; one subset: nothing is special to it. */
 static void least_of_traces(void)
 {
@@ -132,14 +162,17 @@ static void page_of_two_traces(void)
     gm_trace *a = open_sample(GM_RECORD_CHOICES), *b = NULL;
     CHECK_OK(gm_trace_open(&b, "t.h5", &err), err);
     CHECK_OK(gm_against_compare(&against, a, b, true, &err), err);
-    CHECK_OK(gm_against_page_write(&against, true, "a.html", &err), err);
-    CHECK_OK(gm_against_page_write(&against, true, "b.html", &err), err);
+    const gm_stats_page_options options = {.trace = "x/u.h5", .replace = true};
+    CHECK_OK(gm_against_page_write(&against, &options, "a.html", &err), err);
+    CHECK_OK(gm_against_page_write(&against, &options, "b.html", &err), err);
     CHECK_OK(gm_against_write_figures(&against, "two", true, &err), err);
     gm_text one = read_file("a.html"), two = read_file("b.html"),
             svg = read_file("two/agreement.svg");
     CHECK(one.n == two.n && memcmp(one.at, two.at, one.n) == 0);
     CHECK_INT(n_of(&one, "<script"), 0);
     CHECK(n_of(&one, ">1.00000<") >= 3 * (1 + SAMPLE_L));
+    CHECK_INT(n_of(&one, "<title>u.h5: agreement of two traces</title>"), 1);
+    CHECK_INT(n_of(&one, "<code>gm-probe stats x/u.h5</code>"), 1);
     CHECK_INT(n_of(&svg, "<svg"), 1);
     gm_text_clear(&one);
     gm_text_clear(&two);
@@ -151,7 +184,7 @@ static void page_of_two_traces(void)
 
 static gm_status attempt(void *context, gm_error *err)
 {
-    const gm_stats_page_options options = {.top = 2, .replace = true};
+    const gm_stats_page_options options = {.trace = "t.h5", .top = 2, .replace = true};
     return gm_stats_page_write(context, &options, "fail.html", err);
 }
 
@@ -165,5 +198,5 @@ static void allocations_fail(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(markup_stays_text), TEST(pictures_that_there_are), TEST(least_of_traces),
-      TEST(page_of_two_traces), TEST(allocations_fail))
+TESTS(TEST(markup_stays_text), TEST(pictures_that_there_are), TEST(picture_names_its_subset),
+      TEST(least_of_traces), TEST(page_of_two_traces), TEST(allocations_fail))
