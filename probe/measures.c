@@ -44,6 +44,17 @@ gm_load gm_load_of(const uint64_t *count, uint64_t *scratch, size_t E)
     return load;
 }
 
+uint64_t gm_capacity_of(uint64_t tokens, size_t K, size_t E, unsigned quarters)
+{
+    const uint64_t divisor = 4 * (uint64_t)E;
+    return (tokens * K * quarters + divisor - 1) / divisor;
+}
+
+uint64_t gm_dropped_of(uint64_t count, uint64_t capacity)
+{
+    return count > capacity ? count - capacity : 0;
+}
+
 enum { TOGETHER = 16 }; /* columns summed in one pass over the rows */
 
 gm_mutual gm_mutual_of(const uint64_t *table, size_t rows, size_t columns, size_t stride)

@@ -6,8 +6,8 @@
  *         a layer has K choices a token. No measure is NaN unless it is said here.
  * Sources: Gini 1912 by differences of pairs; committee: arXiv:2601.03425; domain
  *         specialisation: OLMoE, arXiv:2409.02060, section 5.3; risk difference:
- *         SteerMoE, arXiv:2509.09660; normalised pointwise mutual information: Bouma 2009;
- *         bias of mutual information: Miller 1955 (Miller-Madow).
+ *         SteerMoE, arXiv:2509.09660; capacity: Switch Transformer, arXiv:2101.03961; normalised
+ * pointwise mutual information: Bouma 2009; bias of mutual information: Miller 1955 (Miller-Madow).
  */
 #ifndef GM_MEASURES_H
 #define GM_MEASURES_H
@@ -27,6 +27,13 @@ typedef struct gm_load {
 
 /* count (E); scratch (E), written. All zero but `dead` where nothing was chosen. */
 gm_load gm_load_of(const uint64_t *count, uint64_t *scratch, size_t E);
+
+/* Choices that each of E experts takes of a batch of tokens at a capacity factor of quarters / 4:
+ * ceil(factor tokens K / E). The others are dropped. */
+uint64_t gm_capacity_of(uint64_t tokens, size_t K, size_t E, unsigned quarters);
+
+/* Of the choices of one expert, those beyond its capacity. */
+uint64_t gm_dropped_of(uint64_t count, uint64_t capacity);
 
 /* Mutual information of the row and the column of a table of counts. */
 typedef struct gm_mutual {

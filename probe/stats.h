@@ -15,12 +15,14 @@
 #include "formats/trace.h"
 #include "probe/best.h"
 #include "probe/measures.h"
+#include "probe/stats_reuse.h"
 #include "probe/stats_rollout.h"
 #include "probe/stats_tokens.h"
 
 enum {
     GM_STATS_COSINE_DOCUMENTS = 1024,
     GM_STATS_NAME_BYTES = 48, /* of a bin */
+    GM_STATS_CAPACITIES = 3,
     GM_STATS_POSITIONS = 18 /* bin 0: position 0; bin b: 2^(b-1) to 2^b - 1; the last: all above */
 };
 #define GM_STATS_UNIT 1048576.0 /* 2^20 */
@@ -70,6 +72,7 @@ typedef struct gm_stats {
     uint64_t *documents, *tokens;       /* (S) documents; counted tokens that are not bad */
     uint64_t *choices;                  /* (S,L,E) */
     uint64_t *all;                      /* (L,E) */
+    uint64_t *dropped;                  /* (L,CAPACITIES) with each document as a batch */
     uint64_t n_tokens;                  /* sum of tokens */
     gm_subset_information *information; /* (L); NULL below two subsets */
     gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL without gates */
@@ -78,6 +81,8 @@ typedef struct gm_stats {
     double cosine_d;         /* Cohen's d of the two, over pairs of documents drawn; NaN: no such */
     size_t cosine_documents; /* how many were drawn and have choices */
     gm_rollout rollout;      /* of a trace with generated tokens; else empty: no documents */
+    bool has_routing;
+    gm_reuse reuse; /* where has_routing */
     bool has_tokens;
     gm_token_counts by_token; /* where has_tokens */
 } gm_stats;
@@ -111,6 +116,12 @@ gm_router_sum gm_stats_router_sum(const gm_stats *stats, size_t l, size_t n_laye
 /* Were logits recorded, so that the router's sums have the softmax's entropy? */
 bool gm_stats_has_softmax(const gm_stats *stats);
 
+/* Share of layer l's choices that are dropped at a capacity factor (measures.h), if every document
+ * were a batch; if all tokens were one. NaN: no choices. */
+extern const unsigned gm_stats_capacity_quarters[GM_STATS_CAPACITIES];
+double gm_stats_dropped_by_document(const gm_stats *stats, size_t l, size_t capacity);
+double gm_stats_dropped_of_all(const gm_stats *stats, size_t l, size_t capacity);
+
 /* Expert e of layer l and one subset. */
 gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t subset, size_t l, size_t e);
 
@@ -121,6 +132,14 @@ void gm_stats_offer_raised(const gm_stats *stats, size_t subset, gm_best *best);
  * experts a subset. */
 gm_status gm_stats_put(const gm_stats *stats, gm_json_out *out, gm_error *err) GM_MUST_USE;
 gm_status gm_stats_print(const gm_stats *stats, size_t top, gm_error *err) GM_MUST_USE;
+
+/* The parts of both that are of neighbouring tokens and layers; where has_routing. */
+void gm_stats_put_reuse(const gm_stats *stats, gm_json_out *out);
+void gm_stats_print_reuse(const gm_stats *stats);
+
+/* Of capacity: of a layer, of all. */
+void gm_stats_put_dropped(const gm_stats *stats, size_t l, gm_json_out *out);
+void gm_stats_print_dropped(const gm_stats *stats);
 
 /* The part of both that is by token; where has_tokens. */
 void gm_stats_put_tokens(const gm_stats *stats, gm_json_out *out);

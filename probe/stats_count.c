@@ -2,6 +2,20 @@
 #include "probe/stats.h"
 #include "probe/stats_documents.h"
 
+#include <math.h>
+
+const unsigned gm_stats_capacity_quarters[GM_STATS_CAPACITIES] = {4, 5, 8};
+
+/* Choices of a layer, count (E), beyond the capacity of a batch of its own. */
+static void add_dropped(const gm_stats *s, const uint32_t *count, uint64_t tokens,
+                        uint64_t dropped[GM_STATS_CAPACITIES])
+{
+    for (size_t i = 0; i < GM_STATS_CAPACITIES; i++) {
+        uint64_t capacity = gm_capacity_of(tokens, s->K, s->E, gm_stats_capacity_quarters[i]);
+        for (size_t e = 0; e < s->E; e++) dropped[i] += gm_dropped_of(count[e], capacity);
+    }
+}
+
 /* Documents [first, first+n) to their subsets' sums. */
 static void add_documents(void *context, size_t first, size_t n, const uint32_t *counts)
 {
@@ -11,8 +25,11 @@ static void add_documents(void *context, size_t first, size_t n, const uint32_t 
         size_t subset = s->samples->subset[d];
         uint64_t *sum = s->choices + subset * LE; /* (L,E) */
         for (size_t j = 0; j < LE; j++) sum[j] += counts[j];
+        uint64_t tokens = s->samples->n_tokens[d] - s->samples->bad[d];
+        for (size_t l = 0; l < s->L; l++)
+            add_dropped(s, counts + l * s->E, tokens, s->dropped + l * GM_STATS_CAPACITIES);
         s->documents[subset]++;
-        s->tokens[subset] += s->samples->n_tokens[d] - s->samples->bad[d];
+        s->tokens[subset] += tokens;
     }
 }
 
@@ -49,7 +66,8 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
     s->tokens = gm_alloc(s->S, sizeof *s->tokens);
     s->choices = gm_alloc2(s->S, s->L * s->E, sizeof *s->choices);
     s->all = gm_alloc2(s->L, s->E, sizeof *s->all);
-    if (!s->documents || !s->tokens || !s->choices || !s->all)
+    s->dropped = gm_alloc2(s->L, GM_STATS_CAPACITIES, sizeof *s->dropped);
+    if (!s->documents || !s->tokens || !s->choices || !s->all || !s->dropped)
         GM_FAIL(GM_EMEM, "no memory for the counts of %zu subsets, %zu layers, %zu experts", s->S,
                 s->L, s->E);
     GM_TRY(count_documents(s, trace, err));
@@ -75,12 +93,29 @@ void gm_stats_clear(gm_stats *s)
     gm_free(s->tokens);
     gm_free(s->choices);
     gm_free(s->all);
+    gm_free(s->dropped);
     gm_free(s->information);
     gm_free(s->within);
     gm_free(s->router);
     gm_token_counts_clear(&s->by_token);
+    gm_reuse_clear(&s->reuse);
     gm_rollout_clear(&s->rollout);
     *s = (gm_stats){0};
+}
+
+double gm_stats_dropped_by_document(const gm_stats *s, size_t l, size_t capacity)
+{
+    if (s->n_tokens == 0) return NAN;
+    return (double)s->dropped[l * GM_STATS_CAPACITIES + capacity] / (double)(s->n_tokens * s->K);
+}
+
+double gm_stats_dropped_of_all(const gm_stats *s, size_t l, size_t capacity)
+{
+    uint64_t dropped = 0,
+             most = gm_capacity_of(s->n_tokens, s->K, s->E, gm_stats_capacity_quarters[capacity]);
+    if (s->n_tokens == 0) return NAN;
+    for (size_t e = 0; e < s->E; e++) dropped += gm_dropped_of(s->all[l * s->E + e], most);
+    return (double)dropped / (double)(s->n_tokens * s->K);
 }
 
 gm_domain_measure gm_stats_domain(const gm_stats *s, size_t subset, size_t l, size_t e)

@@ -203,6 +203,79 @@ static gm_status draw_router(const gm_stats *s, const gm_picture_target *to, gm_
     return put_curves(&figure, to, err);
 }
 
+/* By layer; the band reaches from nothing to what chance, or the loads alone, would give. */
+static gm_status draw_reuse(const gm_stats *s, const gm_picture_target *to, gm_error *err)
+{
+    static const char *const title[MEASURES] = {"strongest expert as the token before",
+                                                "share of the K as the token before",
+                                                "share of the K guessed from the layer before"};
+    const gm_reuse *r = &s->reuse;
+    gm_curve_panel panel[MEASURES];
+    gm_curve_point *point = gm_alloc2((size_t)2 * MEASURES, s->L, sizeof *point);
+    if (point == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu layers", s->L);
+    for (size_t m = 0; m < MEASURES; m++) {
+        gm_curve_point *line = point + 2 * m * s->L, *band = line + s->L;
+        size_t n = 0;
+        for (size_t l = 0; l < s->L; l++) {
+            gm_repeats repeats = gm_reuse_repeats(r, l);
+            const double value[] = {repeats.first, repeats.shared, gm_reuse_guessed(r, l, r->K)};
+            const double base[] = {repeats.first_chance, repeats.shared_chance,
+                                   l > 0 ? gm_reuse_fixed(r, l, r->K) : (double)NAN};
+            double layer = s->info->layer_of_moe[l];
+            add_point(line, &n, layer, value[m]);
+            band[l] = (gm_curve_point){layer, base[m], 0, base[m], NULL};
+        }
+        panel[m] = panel_of(title[m]);
+        panel[m].line = line, panel[m].n_line = n;
+        panel[m].band = band, panel[m].n_band = s->L;
+    }
+    const gm_curve_figure figure = {
+        .title = "What stays from token to token and from layer to layer",
+        .subtitle = "grey: by chance, from the experts' loads; on the right, the most chosen K",
+        .x_axis = "layer",
+        .y_axis = "share",
+        .panel = panel,
+        .n_panels = s->L > 1 ? MEASURES : MEASURES - 1};
+    gm_status status = put_curves(&figure, to, err);
+    gm_free(point);
+    return status;
+}
+
+/* Hits by size. */
+static gm_status draw_cache(const gm_stats *s, const gm_picture_target *to, gm_error *err)
+{
+    enum { SIZES = 33 };
+    const gm_reuse *r = &s->reuse;
+    gm_curve_point line[LAYERS_SHOWN][SIZES], band[LAYERS_SHOWN][SIZES];
+    char title[LAYERS_SHOWN][24];
+    gm_curve_panel panel[LAYERS_SHOWN];
+    size_t layer[LAYERS_SHOWN], n_panels = choose_layers(s->L, layer);
+    for (size_t p = 0; p < n_panels; p++) {
+        size_t n = 0;
+        for (size_t i = 0, last = 0; i < SIZES; i++) {
+            size_t size = r->K + (r->E - r->K) * i / (SIZES - 1);
+            double fixed = gm_reuse_fixed(r, layer[p], size), x = (double)size;
+            if (size == last) continue;
+            band[p][n] = (gm_curve_point){x, fixed, x / (double)r->E, fixed, NULL};
+            add_point(line[p], &n, x, gm_reuse_lru(r, layer[p], size));
+            last = size;
+        }
+        snprintf(title[p], sizeof title[p], "layer %d", s->info->layer_of_moe[layer[p]]);
+        panel[p] = panel_of(title[p]);
+        panel[p].line = line[p], panel[p].n_line = n;
+        panel[p].band = band[p], panel[p].n_band = n;
+    }
+    const gm_curve_figure figure = {
+        .title = "Share of the choices that a cache of experts holds",
+        .subtitle = "blue: of the experts used last (LRU); grey: of the most chosen ones, down to "
+                    "what an even router gives",
+        .x_axis = "experts in the cache of the layer",
+        .y_axis = "share of the choices",
+        .panel = panel,
+        .n_panels = (int)n_panels};
+    return put_curves(&figure, to, err);
+}
+
 /* Bits by layer; the band reaches from 0 to where 95 of 100 nulls end. */
 static gm_status draw_information(const gm_stats *s, const gm_picture_target *to, gm_error *err)
 {
@@ -295,6 +368,8 @@ bool gm_stats_figure_there(const gm_stats *s, gm_stats_figure figure)
     switch (figure) {
     case GM_FIGURE_LOAD: return s->n_tokens > 0;
     case GM_FIGURE_ROUTER: return s->router && gm_stats_router_sum(s, 0, s->L, -1, -1).n > 0;
+    case GM_FIGURE_REUSE:
+    case GM_FIGURE_CACHE: return s->has_routing && s->reuse.tokens > 0;
     case GM_FIGURE_INFORMATION: return s->information != NULL || s->has_tokens;
     case GM_FIGURE_TOGETHER: return s->has_tokens;
     case GM_FIGURE_NEXT: return s->has_tokens && s->L > 1;
@@ -310,6 +385,8 @@ gm_status gm_stats_figure_draw(const gm_stats *s, gm_stats_figure figure, size_t
     switch (figure) {
     case GM_FIGURE_LOAD: return draw_load(s, to, err);
     case GM_FIGURE_ROUTER: return draw_router(s, to, err);
+    case GM_FIGURE_REUSE: return draw_reuse(s, to, err);
+    case GM_FIGURE_CACHE: return draw_cache(s, to, err);
     case GM_FIGURE_INFORMATION: return draw_information(s, to, err);
     case GM_FIGURE_TOGETHER: return draw_pairs(s, false, to, err);
     case GM_FIGURE_NEXT: return draw_pairs(s, true, to, err);
@@ -342,7 +419,8 @@ out:
 gm_status gm_stats_write_figures(const gm_stats *s, const size_t *subset, size_t n,
                                  const char *folder, bool replace, gm_error *err)
 {
-    static const char *const name[] = {"load", "router", "information", "together", "next"};
+    static const char *const name[] = {"load",        "router",   "reuse", "cache",
+                                       "information", "together", "next"};
     gm_status status = GM_OK;
     GM_TRY(gm_folder_make(folder, err));
     for (int i = 0; i < GM_FIGURE_SUBSET; i++) {

@@ -19,6 +19,8 @@ typedef struct gm_picture_target {
 typedef enum gm_stats_figure {
     GM_FIGURE_LOAD,        /* layers x experts: share of the choices */
     GM_FIGURE_ROUTER,      /* entropy, mass, margin by position, phases below each other */
+    GM_FIGURE_REUSE,       /* experts shared with the token before, guessed from the layer before */
+    GM_FIGURE_CACHE,       /* hits of LRU by size of cache, in three layers */
     GM_FIGURE_INFORMATION, /* bits that an expert tells of subset and token id, by layer */
     GM_FIGURE_TOGETHER,    /* experts x experts in three layers: log2 of P(j | i) over P(j) */
     GM_FIGURE_NEXT,        /* the same, j of the next layer */

@@ -36,6 +36,26 @@ static gm_status put_figure(gm_html *h, const gm_stats *s, gm_stats_figure figur
 
 /* ---- layers ---- */
 
+/* In the words of training: what experts of a fixed capacity would leave out. */
+static void put_dropped(gm_html *h, const gm_stats *s)
+{
+    static const char *const head[] = {"layer",     "factor 1",     "factor 1.25", "factor 2",
+                                       "1, of all", "1.25, of all", "2, of all"};
+    gm_html_table_begin(h,
+                        "Share of the choices that is dropped at a capacity factor, if every "
+                        "document is a batch; if all tokens are one",
+                        head, N_OF(head));
+    for (size_t l = 0; l < s->L; l++) {
+        number(h, s->info->layer_of_moe[l], 0);
+        for (size_t i = 0; i < GM_STATS_CAPACITIES; i++)
+            number(h, gm_stats_dropped_by_document(s, l, i), 3);
+        for (size_t i = 0; i < GM_STATS_CAPACITIES; i++)
+            number(h, gm_stats_dropped_of_all(s, l, i), 3);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
 static gm_status put_load(gm_html *h, const gm_stats *s, gm_error *err)
 {
     static const char *const head[] = {
@@ -66,6 +86,7 @@ static gm_status put_load(gm_html *h, const gm_stats *s, gm_error *err)
     }
     gm_html_table_end(h);
     gm_free(scratch);
+    put_dropped(h, s);
     return status;
 }
 
@@ -111,6 +132,58 @@ static gm_status put_router(gm_html *h, const gm_stats *s, gm_error *err)
         put_router_row(h, s, name, gm_stats_router_sum(s, l, 1, -1, -1));
     }
     gm_html_table_end(h);
+    return status;
+}
+
+/* ---- from token to token, from layer to layer ---- */
+
+static gm_status put_reuse(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    const gm_reuse *r = &s->reuse;
+    gm_status status = GM_OK;
+    size_t size[GM_REUSE_SIZES];
+    char caption[160], lru[GM_REUSE_SIZES][24];
+    if (!gm_stats_figure_there(s, GM_FIGURE_REUSE)) return GM_OK;
+    gm_reuse_sizes(r, size);
+    for (size_t i = 0; i < GM_REUSE_SIZES; i++)
+        snprintf(lru[i], sizeof lru[i], "LRU cache of %zu", size[i]);
+    const char *const head[] = {"layer",  "same strongest", "chance", "one in common", "even",
+                                "shared", "chance",         lru[0],   "fixed",         lru[1],
+                                "fixed",  "guessed",        "fixed"};
+    gm_html_heading(h, 2, "From token to token, from layer to layer");
+    GM_TRY(
+        put_figure(h, s, GM_FIGURE_REUSE, 0,
+                   "What a token has in common with the token before; of the experts of a layer, "
+                   "the share that the experts of the layer before let guess",
+                   err));
+    GM_TRY(put_figure(h, s, GM_FIGURE_CACHE, 0,
+                      "Share of the choices that a cache of so many experts of the layer holds",
+                      err));
+    snprintf(caption, sizeof caption,
+             "%" PRIu64
+             " token%s with the one before; caches of %zu and %zu experts in each layer; "
+             "%zu experts guessed",
+             r->neighbours, gm_plural(r->neighbours), size[0], size[1], r->K);
+    gm_html_table_begin(h, caption, head, N_OF(head));
+    for (size_t l = 0; l < r->L; l++) {
+        gm_repeats repeats = gm_reuse_repeats(r, l);
+        number(h, s->info->layer_of_moe[l], 0);
+        number(h, repeats.first, 3);
+        number(h, repeats.first_chance, 3);
+        number(h, repeats.any, 3);
+        number(h, repeats.any_even, 3);
+        number(h, repeats.shared, 3);
+        number(h, repeats.shared_chance, 3);
+        for (size_t i = 0; i < GM_REUSE_SIZES; i++) {
+            number(h, gm_reuse_lru(r, l, size[i]), 3);
+            number(h, gm_reuse_fixed(r, l, size[i]), 3);
+        }
+        number(h, gm_reuse_guessed(r, l, r->K), 3);
+        number(h, l > 0 ? gm_reuse_fixed(r, l, r->K) : (double)NAN, 3);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+out:
     return status;
 }
 
@@ -323,14 +396,6 @@ static void put_intro(gm_html *h, const gm_stats *s)
     gm_html_raw(h, "</p>\n");
 }
 
-static gm_status finish(gm_html *h, const gm_stats_page_options *o, const char *path, gm_error *err)
-{
-    gm_html_footer(h, "gm-probe stats", o->trace);
-    gm_status status = gm_html_end(h, err);
-    if (status != GM_OK) return status;
-    return gm_outfile_write(path, o->replace, h->text.at, h->text.n, err);
-}
-
 gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o, const char *path,
                               gm_error *err)
 {
@@ -343,101 +408,18 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     put_intro(&h, s);
     GM_TRY(put_load(&h, s, err));
     GM_TRY(put_router(&h, s, err));
+    GM_TRY(put_reuse(&h, s, err));
     GM_TRY(put_information(&h, s, err));
     GM_TRY(put_pairs(&h, s, err));
     GM_TRY(put_subsets(&h, s, o, err));
     put_rollout(&h, s);
     if (o->n_views > 0) gm_html_heading(&h, 2, "Requested experts");
     for (size_t i = 0; i < o->n_views; i++) put_expert(&h, s, &o->view[i], o->tokenizer);
-    GM_TRY(finish(&h, o, path, err));
+    gm_html_footer(&h, "gm-probe stats", o->trace);
+    GM_TRY(gm_html_end(&h, err));
+    GM_TRY(gm_outfile_write(path, o->replace, h.text.at, h.text.n, err));
 out:
     gm_text_clear(&title);
-    gm_html_clear(&h);
-    return status;
-}
-
-/* ---- two traces ---- */
-
-static void put_agree(gm_html *h, const gm_against *a, const char *name, gm_agree g)
-{
-    double n = g.n > 0 ? (double)g.n : (double)NAN;
-    gm_html_cell(h, name);
-    whole(h, g.n);
-    number(h, (double)g.same_set / n, 5);
-    number(h, (double)g.same_first / n, 5);
-    number(h, (double)g.shared / (n * a->info->n_chosen), 5);
-    gm_html_row_end(h);
-}
-
-static void put_loss(gm_html *h, const char *name, gm_loss loss)
-{
-    gm_html_cell(h, name);
-    whole(h, loss.documents);
-    whole(h, loss.tokens);
-    number(h, loss.a, 4);
-    number(h, loss.b, 4);
-    number(h, loss.change, 4);
-    number(h, loss.low, 4);
-    number(h, loss.high, 4);
-    gm_html_row_end(h);
-}
-
-static void put_losses(gm_html *h, const gm_against *a)
-{
-    static const char *const head[] = {"subset", "documents", "tokens", "first",
-                                       "second", "change",    "from",   "to"};
-    if (a->loss == NULL) return;
-    gm_html_table_begin(h, "Loss, nats a token; the change with a 95 % interval over documents",
-                        head, N_OF(head));
-    put_loss(h, "all", gm_loss_of(a->loss, a->samples, -1));
-    for (size_t s = 0; s < a->samples->n_subsets; s++) {
-        gm_loss loss = gm_loss_of(a->loss, a->samples, (int64_t)s);
-        if (loss.documents > 0) put_loss(h, a->samples->subset_name[s], loss);
-    }
-    gm_html_table_end(h);
-}
-
-gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options *o,
-                                const char *path, gm_error *err)
-{
-    static const char *const head[] = {"where", "(token, layer) pairs", "all K are the same",
-                                       "the strongest is the same", "share of K in common"};
-    gm_status status = GM_OK;
-    gm_html h = {0};
-    gm_text png = {0};
-    char name[48];
-    size_t L = (size_t)a->info->n_layers;
-    const bool margins = !a->info->no_margins;
-    gm_html_begin(&h, o->trace, "agreement of two traces", "");
-    gm_html_heading(&h, 1, "Agreement of two traces");
-    gm_html_raw(&h, "<p>");
-    gm_html_printf(&h,
-                   "%s: %" PRIu64 " document%s in both, %" PRIu64 " only in the first; %" PRIu64
-                   " token%s compared, %" PRIu64 " left out.",
-                   a->info->model, a->documents, gm_plural(a->documents), a->alone, a->tokens,
-                   gm_plural(a->tokens), a->left);
-    gm_html_raw(&h, "</p>\n");
-    GM_TRY(gm_against_figure(a, &(gm_picture_target){.png = &png}, err));
-    gm_html_picture(&h, &png, margins ? "Agreement by margin and by layer" : "Agreement by layer",
-                    "Another kernel or precision changes choices with a small margin");
-    gm_html_table_begin(&h, margins ? "By margin in the first trace, and by layer" : "By layer",
-                        head, N_OF(head));
-    put_agree(&h, a, "all", gm_against_sum(a, 0, L, -1));
-    for (int b = 0; b < GM_MARGIN_BINS && margins; b++) {
-        gm_agree g = gm_against_sum(a, 0, L, b);
-        snprintf(name, sizeof name, "margin from %.4g",
-                 b == 0 ? 0.0 : ldexp(1, b + GM_MARGIN_EXPONENT));
-        if (g.n > 0) put_agree(&h, a, name, g);
-    }
-    for (size_t l = 0; l < L; l++) {
-        snprintf(name, sizeof name, "layer %d", a->info->layer_of_moe[l]);
-        put_agree(&h, a, name, gm_against_sum(a, l, 1, -1));
-    }
-    gm_html_table_end(&h);
-    put_losses(&h, a);
-    GM_TRY(finish(&h, o, path, err));
-out:
-    gm_text_clear(&png);
     gm_html_clear(&h);
     return status;
 }

@@ -68,6 +68,7 @@ static void put_layer(const gm_stats *s, size_t l, uint64_t *scratch, gm_json_ou
     gm_json_put_f64(out, "load_entropy_bits", load.entropy_bits);
     gm_json_put_i64(out, "dead", load.dead);
     gm_json_put_i64(out, "committee", load.committee);
+    gm_stats_put_dropped(s, l, out);
     if (s->router) {
         gm_router_sum r = gm_stats_router_sum(s, l, 1, -1, -1);
         put_router(s, &r, out);
@@ -163,11 +164,16 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     gm_json_put_u64(out, "chosen", s->K);
     gm_json_put_i64(out, "permutations", s->n_permutations);
     gm_json_put_u64(out, "npmi_min_support", s->support);
+    gm_json_open_array(out, "capacity_factors");
+    for (size_t i = 0; i < GM_STATS_CAPACITIES; i++)
+        gm_json_put_f64(out, NULL, gm_stats_capacity_quarters[i] / 4.0);
+    gm_json_close_array(out);
     gm_json_open_array(out, "layers");
     for (size_t l = 0; l < s->L; l++) put_layer(s, l, scratch, out);
     gm_json_close_array(out);
     if (s->router) put_places(s, out);
     if (s->rollout.documents > 0) put_rollout(s, out);
+    if (s->has_routing) gm_stats_put_reuse(s, out);
     if (s->has_tokens) gm_stats_put_tokens(s, out);
     gm_json_put_f64(out, "within_cosine", s->within_all);
     gm_json_put_f64(out, "between_cosine", s->between_all);
@@ -316,8 +322,10 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     if (scratch == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu experts", s->E);
     print_layers(s, scratch);
     gm_free(scratch);
+    if (s->n_tokens > 0) gm_stats_print_dropped(s);
     if (s->router && s->n_tokens > 0) print_places(s);
     if (s->rollout.documents > 0) print_rollout(s);
+    if (s->has_routing && s->reuse.tokens > 0) gm_stats_print_reuse(s);
     if (s->has_tokens && s->by_token.layer[0].mutual.n > 0) gm_stats_print_tokens(s);
     return s->S >= 2 && top > 0 ? print_subsets(s, top, err) : GM_OK;
 }

@@ -1,6 +1,6 @@
-/* stats_route.c - entropy, mass and margin of the router by layer, phase and position, and the
- * counts by token: one pass over /routing. Of a batch, tokens are shared out over threads for
- * the router, then layers for the counts by token.
+/* stats_route.c - entropy, mass and margin of the router by layer, phase and position, repeated
+ * experts, and the counts by token: one pass over /routing. Of a batch, tokens are shared out over
+ * threads for the router, then layers for the counts.
  */
 #include "base/cli.h"
 #include "base/progress.h"
@@ -157,7 +157,6 @@ static size_t add_part(const gm_stats *s, rows *b, size_t t, size_t end, gm_rout
             add_router(s, b, t,
                        sum + (size_t)b->phase[t] * GM_STATS_POSITIONS +
                            gm_stats_position_bin(b->pos[t]));
-        if (!s->has_tokens) continue;
         for (size_t l = 0; l < L; l++)
             for (size_t k = 0; k < K; k++)
                 b->by_layer[(l * ROWS_AT_ONCE + t) * K + k] = expert[l * K + k];
@@ -185,6 +184,7 @@ static gm_status add_batch(gm_stats *s, gm_trace *trace, rows *b, uint64_t first
     if (wrong < n)
         GM_FAIL(GM_EFORMAT, "token %llu chose an expert above %zu, the last",
                 (unsigned long long)(first + wrong), s->E - 1);
+    gm_reuse_add(&s->reuse, b->by_layer, b->pos, b->phase, b->good, n);
     if (s->has_tokens)
         gm_token_counts_add(&s->by_token, b->by_layer, ROWS_AT_ONCE, b->token_id, b->phase, b->good,
                             n);
@@ -229,12 +229,15 @@ gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         s->router = gm_alloc2(s->L, PLACES, sizeof *s->router);
         if (s->router == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
     }
+    s->has_routing = true;
+    GM_TRY(gm_reuse_init(&s->reuse, s->L, s->E, s->K, ROWS_AT_ONCE, err));
     s->has_tokens = options->vocabulary > 0;
     if (s->has_tokens) {
         const gm_token_options tokens = {.most = options->vocabulary,
                                          .batch = ROWS_AT_ONCE,
                                          .seed = options->seed,
-                                         .olmoe = options->olmoe};
+                                         .olmoe = options->olmoe,
+                                         .next = s->reuse.next};
         GM_TRY(gm_token_counts_init(&s->by_token, trace, &tokens, err));
     }
     GM_TRY(rows_init(&b, s, err));
@@ -247,6 +250,7 @@ gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *o
     }
     for (size_t i = 0; s->router && i < N_PARTS * s->L * PLACES; i++)
         gm_router_sum_add(&s->router[i % (s->L * PLACES)], &b.sum[i]);
+    gm_reuse_conclude(&s->reuse);
     if (s->has_tokens) gm_token_counts_conclude(&s->by_token);
     if (s->router && gm_trace_n_logits(trace) > 0) GM_TRY(gm_stats_softmax(s, trace, err));
 out:

@@ -91,10 +91,9 @@ static gm_status make_tables(gm_token_counts *c, bool olmoe, gm_error *err)
     c->count = gm_alloc2(by_row, c->E, sizeof *c->count);
     c->null_count = gm_alloc2(by_row, c->E, sizeof *c->null_count);
     c->together = gm_alloc2(c->L * c->E, c->E, sizeof *c->together);
-    c->next = gm_alloc2((c->L - 1) * c->E, c->E, sizeof *c->next);
     c->scratch = gm_alloc2(c->R + 1, c->E, sizeof *c->scratch);
     c->layer = gm_alloc(c->L, sizeof *c->layer);
-    bool whole = c->count && c->null_count && c->together && c->next && c->scratch && c->layer;
+    bool whole = c->count && c->null_count && c->together && c->scratch && c->layer;
     if (whole && olmoe) {
         c->first = gm_alloc2(by_row, c->E, sizeof *c->first);
         c->neighbour = gm_alloc2(c->L * c->E, c->E, sizeof *c->neighbour);
@@ -112,8 +111,10 @@ gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, const gm_tok
     const gm_trace_info *info = gm_trace_get_info(trace);
     uint64_t T = gm_trace_n_tokens(trace);
     id_count *list = NULL;
-    *c = (gm_token_counts){
-        .L = (size_t)info->n_layers, .E = (size_t)info->n_experts, .K = (size_t)info->n_chosen};
+    *c = (gm_token_counts){.L = (size_t)info->n_layers,
+                           .E = (size_t)info->n_experts,
+                           .K = (size_t)info->n_chosen,
+                           .next = o->next};
     if (T > UINT32_MAX)
         GM_FAIL(GM_EARG, "%llu tokens are too many to count by id", (unsigned long long)T);
     c->dealt = gm_alloc(T, sizeof *c->dealt);
@@ -138,7 +139,6 @@ void gm_token_counts_clear(gm_token_counts *c)
     gm_free(c->count);
     gm_free(c->null_count);
     gm_free(c->together);
-    gm_free(c->next);
     gm_free(c->first);
     gm_free(c->neighbour);
     gm_free(c->scratch);
@@ -178,20 +178,14 @@ static inline void add_rows(uint32_t *table, const gm_token_place *place, size_t
     }
 }
 
-/* Pairs of the K of one layer to a table (E,E), and pairs of one of them and one of the next
- * layer's, `after` (batch,K), to `next` (E,E); NULL: it is the last. */
-static inline void add_pairs(uint32_t *together, uint32_t *next, const gm_token_place *place,
-                             size_t n, const uint16_t *expert, const uint16_t *after, size_t E,
-                             size_t K)
+/* Pairs of the K of one layer to a table (E,E). */
+static inline void add_pairs(uint32_t *together, const gm_token_place *place, size_t n,
+                             const uint16_t *expert, size_t E, size_t K)
 {
     for (size_t i = 0; i < n; i++) {
         const uint16_t *chosen = expert + place[i].t * K; /* (K) */
         for (size_t k = 0; k < K; k++)
             for (size_t m = k; m < K; m++) together[chosen[k] * E + chosen[m]]++;
-        if (next == NULL) continue;
-        const uint16_t *then = after + place[i].t * K; /* (K) */
-        for (size_t k = 0; k < K; k++)
-            for (size_t m = 0; m < K; m++) next[chosen[k] * E + then[m]]++;
     }
 }
 
@@ -211,16 +205,15 @@ static void add_layer(const gm_token_counts *c, size_t l, const uint16_t *expert
                       size_t n)
 {
     size_t E = c->E, K = c->K, table = l * (c->R + 1) * E;
-    const uint16_t *here = expert + l * batch * K, *after = here + batch * K;
+    const uint16_t *here = expert + l * batch * K;
     const gm_token_place *own = c->place, *dealt = c->place + batch;
-    uint32_t *together = c->together + l * E * E, *next = c->next + l * E * E;
-    if (l + 1 == c->L) next = NULL;
+    uint32_t *together = c->together + l * E * E;
     switch (K) { /* loops of a known length */
 #define GM_WITH(k)                                             \
     case k:                                                    \
         add_rows(c->count + table, own, n, here, E, k);        \
         add_rows(c->null_count + table, dealt, n, here, E, k); \
-        add_pairs(together, next, own, n, here, after, E, k);  \
+        add_pairs(together, own, n, here, E, k);               \
         break;
         GM_WITH(2)
         GM_WITH(4)
@@ -230,7 +223,7 @@ static void add_layer(const gm_token_counts *c, size_t l, const uint16_t *expert
     default:
         add_rows(c->count + table, own, n, here, E, K);
         add_rows(c->null_count + table, dealt, n, here, E, K);
-        add_pairs(together, next, own, n, here, after, E, K);
+        add_pairs(together, own, n, here, E, K);
     }
     if (c->first) add_script(c->first + table, c->neighbour + l * E * E, own, n, here, E, K);
 }

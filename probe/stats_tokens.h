@@ -40,7 +40,7 @@ typedef struct gm_token_counts {
     uint32_t *null_count;     /* (L,R+1,E) the same with rows dealt out anew among the tokens */
     uint32_t *together;       /* (L,E,E) tokens that chose i at a rank above or equal to j's; the
                                  diagonal: that chose i */
-    uint32_t *next;           /* (L-1,E,E) that chose i in a layer and j in the next; none: NULL */
+    const uint32_t *next;     /* (L-1,E,E) that chose i in a layer and j in the next; borrowed */
     uint32_t *first;          /* (L,R+1,E) tokens of a row whose strongest is e; NULL: not asked */
     uint32_t *neighbour;      /* (L,E,E) that chose i one rank above j; NULL: not asked */
     gm_token_layer *layer;    /* (L) */
@@ -50,10 +50,11 @@ typedef struct gm_token_counts {
 } gm_token_counts;
 
 typedef struct gm_token_options {
-    size_t most;   /* rows of their own at most */
-    size_t batch;  /* tokens added at a time */
-    uint64_t seed; /* of the null */
-    bool olmoe;    /* count what OLMoE's script counts as well */
+    size_t most;          /* rows of their own at most */
+    size_t batch;         /* tokens added at a time */
+    uint64_t seed;        /* of the null */
+    bool olmoe;           /* count what OLMoE's script counts as well */
+    const uint32_t *next; /* see above; read when all tokens are added */
 } gm_token_options;
 
 /* Count the ids of the trace and choose the rows. Holds 4 bytes a token and 8 L (R+1) E bytes of

@@ -6,7 +6,7 @@
 TRACE: default a small one of the demo model over a corpus of three kinds of text, made here. Everything is computed from
 /routing and /tokens, where gm-probe takes it from /samples/counts: load, mutual information with the subset
 (sklearn.metrics.mutual_info_score over the choices themselves), OLMoE's specialisation as its published script counts it, lift,
-nPMI, risk difference, the router by position and phase, the softmax where logits are recorded, by token id, experts together and
+nPMI, risk difference, choices beyond a capacity, repeated experts, caches of experts, guesses from the layer before, the router by position and phase, the softmax where logits are recorded, by token id, experts together and
 from layer to layer, OLMoE's published script, the agreement of bf16 with f32.
 The permutation null draws its own numbers and is held against its own spread. Exit 3 when a bound below does not hold.
 """
@@ -129,6 +129,76 @@ def check_layers(trace, told, worst):
         worst.add("mutual information", layer["subset_information"]["bits"], bits)
         check_null(trace, choices, layer["subset_information"], worst)
         check_router(trace, trace.counted, layer, worst, at)
+
+
+def check_capacity(trace, told, worst):
+    n_documents, n_chosen = len(trace.subset_of_document), trace.expert.shape[2]
+    document = trace.document[trace.counted]
+    tokens = np.bincount(document, minlength=n_documents)[:, None]
+    for at, layer in enumerate(told["layers"]):
+        count = np.zeros((n_documents, trace.n_experts))
+        np.add.at(count, (document[:, None], trace.expert[trace.counted, at]), 1)
+        for which, factor in enumerate(told["capacity_factors"]):
+            for key, c, n in (("dropped_by_document", count, tokens), ("dropped_of_all", count.sum(axis=0), tokens.sum())):
+                beyond = np.maximum(0, c - np.ceil(factor * n * n_chosen / trace.n_experts)).sum()
+                worst.add("capacity", layer[key][which], beyond / count.sum())
+
+
+def lru_hits(choices, n_experts, size):
+    """An ordered dictionary is the cache; of a token's experts the strongest is used last."""
+    cache, hits = collections.OrderedDict((e, None) for e in reversed(range(size))), 0
+    for chosen in choices:
+        hits += sum(e in cache for e in chosen)
+        for e in reversed(chosen):
+            cache[e] = None
+            cache.move_to_end(e)
+        while len(cache) > size:
+            cache.popitem(last=False)
+    return hits / choices.size
+
+
+def guessed_hits(before, then, n_experts):
+    """By rank: every fourth token guessed by naive Bayes from the tokens up to the last power of two."""
+    n_chosen, rank = before.shape[1], np.zeros(n_experts)
+    one_hot = [np.zeros((len(x), n_experts)) for x in (before, then)]
+    for hot, x in zip(one_hot, (before, then)):
+        np.put_along_axis(hot, x, 1, axis=1)
+    learnt = 256
+    while learnt < len(before):
+        first, second = (hot[:learnt] for hot in one_hot)
+        p = (second.sum(axis=0) + 0.5) / (learnt + 1)
+        given = (first.T @ second + 0.5) / (first.sum(axis=0)[:, None] + 1)
+        hint = np.rint((np.log(given / p) + np.log(p) / n_chosen) * 4096)
+        score = one_hot[0][learnt: 2 * learnt: 4] @ hint
+        as_high = (score[:, None, :] >= np.take_along_axis(score, then[learnt: 2 * learnt: 4], 1)[:, :, None]).sum(axis=2)
+        np.add.at(rank, as_high - 1, 1)
+        learnt *= 2
+    return rank.cumsum() / rank.sum()
+
+
+def check_reuse(trace, told, worst):
+    from math import comb
+
+    after = np.flatnonzero(trace.counted[1:] & trace.counted[:-1] & (trace.document[1:] == trace.document[:-1]))
+    n_chosen, n_experts = trace.expert.shape[2], trace.n_experts
+    worst.add("tokens", told["reuse"]["neighbours"], len(after))
+    for at, layer in enumerate(told["reuse"]["layers"]):
+        choices = trace.expert[trace.counted, at]
+        one, two = trace.expert[after, at], trace.expert[after + 1, at]
+        shared = (one[:, :, None] == two[:, None, :]).sum(axis=(1, 2))
+        first = np.bincount(choices[:, 0], minlength=n_experts) / len(choices)
+        rate = np.bincount(choices.ravel(), minlength=n_experts) / len(choices)
+        worst.add("repeats", layer["same_first"], (one[:, 0] == two[:, 0]).mean())
+        worst.add("repeats", layer["same_first_chance"], (first ** 2).sum())
+        worst.add("repeats", layer["same_any"], (shared > 0).mean())
+        worst.add("repeats", layer["same_any_even"], 1 - comb(n_experts - n_chosen, n_chosen) / comb(n_experts, n_chosen))
+        worst.add("repeats", layer["shared"], shared.mean() / n_chosen)
+        worst.add("repeats", layer["shared_chance"], (rate ** 2).sum() / n_chosen)
+        worst.add("caches", layer["fixed_hits"], np.sort(rate)[::-1].cumsum() / n_chosen)
+        for size in (n_chosen, n_experts // 4, n_experts // 2, n_experts):
+            worst.add("caches", layer["lru_hits"][size - 1], lru_hits(choices, n_experts, size))
+        if at > 0:
+            worst.add("guesses", layer["guessed"], guessed_hits(trace.expert[trace.counted, at - 1], choices, n_experts))
 
 
 def check_router(trace, rows, told, worst, at=slice(None)):
@@ -304,6 +374,8 @@ def main():
         both = stats_of(binary, pair[0], "--against", pair[1])
         check_against(Trace(pair[0]), Trace(pair[1]), both, worst)
     check_layers(trace, told, worst)
+    check_capacity(trace, told, worst)
+    check_reuse(trace, told, worst)
     check_places(trace, told, worst)
     check_subsets(trace, told, worst)
     check_cosines(trace, told, worst)

@@ -29,7 +29,7 @@ gm-probe stats t.h5 --expert 3:0 --top 2 --json | grep -o '"asked":.*'
 echo "-- with logits; pairs of more tokens; as OLMoE's script counts:"
 gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 60 --limit 50 --quiet \
     --record logits:0.2 -o logits.h5 > /dev/null
-gm-probe stats logits.h5 --top 0 --permutations 0 --vocabulary 0 | sed -n '1,8p'
+gm-probe stats logits.h5 --top 0 --permutations 0 --vocabulary 0 | sed -n '1,5p;/^position/,+2p'
 gm-probe stats logits.h5 --top 1 --vocabulary 20 --min-support 900 | sed -n '/token ids/,$p'
 gm-probe stats logits.h5 --olmoe --json | grep -o '"olmoe_script":{"vocabulary_specialisation":[0-9.]*'
 
@@ -69,7 +69,7 @@ gm-probe ablate --model broken --corpus c.jsonl --limit 3 --min-tokens 20 --expe
 echo "-- a recorded generation:"
 generate --prompt "salt onion broth" --prompt "orbit comet" --prompt "sail" --prompt "bowl stir" --record r.h5 > /dev/null
 gm-probe stats r.h5 --top 0 --vocabulary 0 | sed -n '/^prompt/,$p'
-gm-probe stats r.h5 --json | grep -o '"rollout":{.*]},"by_token"' | grep -o '"[a-z_]*":' | sort | uniq -c
+gm-probe stats r.h5 --json | grep -o '"rollout":{.*]},"reuse"' | grep -o '"[a-z_]*":' | sort | uniq -c
 
 echo "-- two traces of the same documents, and with others:"
 gm-probe stats t.h5 --against t.h5

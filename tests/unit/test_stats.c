@@ -30,6 +30,7 @@ static void counts_by_subset(void)
     CHECK_INT(stats.documents[books], 2);
     CHECK_INT(stats.tokens[books], 12);
     CHECK_INT(stats.tokens[code], 18);
+    CHECK(!stats.has_routing);
     for (size_t at = 0; at < SAMPLE_L * 8; at++) {
         const uint32_t *c = s.counts + at; /* of document d: c[d L E] */
         enum { LE = SAMPLE_L * 8 };
@@ -101,6 +102,35 @@ static void cosines_within_and_between(void)
     /* within 1 0 0 1, between 0 0 1 0 0 1 as 0 or 1: sums of squares 1 and 4/3 over 4 + 6 - 2 */
     CHECK_INT(stats.cosine_documents, 5);
     CHECK_NEAR(stats.cosine_d, (2.0 / 4 - 2.0 / 6) / sqrt((1 + 4.0 / 3) / 8), 1e-6);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+/* Documents of 3, 5, 7, 9, 11 tokens, two choices each, on eight experts. In layer 0 all choose 0
+ * and 1; a capacity of ceil(factor n / 4) is 1 2 2 3 3, 1 2 3 3 4 and 2 3 4 5 6, of all 35 9, 11
+ * and 18. In layer 1 document d chooses d and 5: each is one of two again, of all 5 has all
+ * tokens. */
+static void beyond_capacity(void)
+{
+    static sample s;
+    static const double of_document[] = {2 * (35 - 11), 2 * (35 - 13), 2 * (35 - 20)};
+    static const double of_all[][GM_STATS_CAPACITIES] = {
+        {2 * (35 - 9), 2 * (35 - 11), 2 * (35 - 18)}, {26 + 2, 24, 17}};
+    gm_stats stats = {0};
+    sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
+    memset(s.counts, 0, sizeof s.counts);
+    for (uint32_t d = 0; d < SAMPLE_DOCUMENTS; d++)
+        for (size_t l = 0; l < SAMPLE_L; l++) {
+            uint32_t *counts = s.counts + (d * SAMPLE_L + l) * 8;
+            counts[l == 1 ? d : 0] = counts[l == 1 ? 5 : 1] = s.document[d].n_tokens;
+        }
+    gm_trace *trace = sample_open(&s, "t.h5");
+    count(&stats, trace, 0);
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < GM_STATS_CAPACITIES; i++) {
+            CHECK_NEAR(gm_stats_dropped_by_document(&stats, l, i), of_document[i] / 70, 1e-15);
+            CHECK_NEAR(gm_stats_dropped_of_all(&stats, l, i), of_all[l][i] / 70, 1e-15);
+        }
     gm_stats_clear(&stats);
     gm_trace_close(trace);
 }
@@ -186,7 +216,7 @@ static void neighbouring_ranks_alone(void)
 {
     enum { L = 2, E = 4, K = 3, TABLE = L * 2 * E, PAIRS = L * E * E };
     uint32_t dealt[2] = {0, 0}, row_of[1] = {0}, count[TABLE] = {0}, null[TABLE] = {0};
-    uint32_t together[PAIRS] = {0}, next[PAIRS] = {0}, first[TABLE] = {0}, neighbour[PAIRS] = {0};
+    uint32_t together[PAIRS] = {0}, first[TABLE] = {0}, neighbour[PAIRS] = {0};
     gm_token_place place[4], unsorted[4];
     static const uint16_t expert[] = {0, 1, 2, 2, 0, 1, /**/ 3, 0, 1, 3, 1, 0};
     static const uint32_t id[2] = {0};
@@ -202,7 +232,6 @@ static void neighbouring_ranks_alone(void)
                          .count = count,
                          .null_count = null,
                          .together = together,
-                         .next = next,
                          .first = first,
                          .neighbour = neighbour,
                          .place = place,
@@ -213,8 +242,6 @@ static void neighbouring_ranks_alone(void)
     CHECK_NEAR(gm_token_script_together(&c, 0, 0, 1), 1, 1e-15);
     CHECK_NEAR(gm_token_together(&c, 0, 1, 2), 1, 1e-15);
     CHECK_NEAR(gm_token_script_specialisation(&c, 0), 0.5, 1e-15);
-    CHECK_NEAR(gm_token_follows(&c, 0, 2, 3), 1, 1e-15); /* all go on to 3 */
-    CHECK(isnan(gm_token_follows(&c, 0, 3, 2)));
 }
 
 /* Eight tokens, one document, E = 8, K = 2, rows for two ids. Id 5 four times, always with
@@ -381,7 +408,8 @@ static void allocations_fail(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(cosines_within_and_between),
-      TEST(null_of_what_cannot_differ), TEST(information_above_its_null), TEST(experts_by_token),
-      TEST(neighbouring_ranks_alone), TEST(softmax_of_recorded_logits),
-      TEST(an_expert_that_is_not_there), TEST(prompt_and_rollout), TEST(allocations_fail))
+TESTS(TEST(counts_by_subset), TEST(beyond_capacity), TEST(router_by_place),
+      TEST(cosines_within_and_between), TEST(null_of_what_cannot_differ),
+      TEST(information_above_its_null), TEST(experts_by_token), TEST(neighbouring_ranks_alone),
+      TEST(softmax_of_recorded_logits), TEST(an_expert_that_is_not_there), TEST(prompt_and_rollout),
+      TEST(allocations_fail))

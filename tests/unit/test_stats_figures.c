@@ -190,6 +190,39 @@ static void the_router_by_position(void)
     gm_trace_close(trace);
 }
 
+/* By layer what tokens have in common, above chance; by size what a cache holds. The 30 tokens of
+ * the trace are too few to guess from. */
+static void reuse_and_caches(void)
+{
+    gm_stats stats = {0};
+    gm_trace *trace = open_sample();
+    count(&stats, trace);
+    draw(&stats, GM_FIGURE_REUSE, 0);
+    CHECK_INT(drawn.n_panels, 3);
+    for (size_t l = 0; l < SAMPLE_L; l++) {
+        gm_repeats repeats = gm_reuse_repeats(&stats.reuse, l);
+        CHECK_NEAR(drawn.line[0][l].x, SAMPLE_LAYERS[l], 0);
+        CHECK_NEAR(drawn.line[0][l].y, repeats.first, 0);
+        CHECK_NEAR(drawn.band[0][l].hi, repeats.first_chance, 0);
+        CHECK_NEAR(drawn.line[1][l].y, repeats.shared, 0);
+        CHECK_NEAR(drawn.band[1][l].y, repeats.shared_chance, 0);
+        CHECK(isnan(drawn.line[2][l].y));
+    }
+    draw(&stats, GM_FIGURE_CACHE, 0);
+    CHECK_INT(drawn.n_panels, 3);
+    CHECK_TEXT(drawn.title[0], "layer 1");
+    CHECK_INT(drawn.n_line[0], 8 - SAMPLE_K + 1); /* sizes from K to E */
+    for (size_t i = 0; i < drawn.n_line[1]; i++) {
+        CHECK_NEAR(drawn.line[1][i].x, (double)(SAMPLE_K + i), 0);
+        CHECK_NEAR(drawn.line[1][i].y, gm_reuse_lru(&stats.reuse, 1, SAMPLE_K + i), 0);
+        CHECK_NEAR(drawn.band[1][i].y, gm_reuse_fixed(&stats.reuse, 1, SAMPLE_K + i), 0);
+        CHECK_NEAR(drawn.band[1][i].hi, drawn.band[1][i].y, 0);
+        CHECK_NEAR(drawn.band[1][i].lo, (double)(SAMPLE_K + i) / 8, 0);
+    }
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
 /* Bits and their nulls, which stats_route.c and stats_tokens.c count. */
 static void information_by_layer(void)
 {
@@ -243,5 +276,5 @@ static void agreement_of_a_trace_with_itself(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(heatmaps), TEST(the_router_by_position), TEST(information_by_layer),
-      TEST(agreement_of_a_trace_with_itself))
+TESTS(TEST(heatmaps), TEST(the_router_by_position), TEST(reuse_and_caches),
+      TEST(information_by_layer), TEST(agreement_of_a_trace_with_itself))

@@ -79,7 +79,7 @@ static void markup_stays_text(void)
     CHECK_INT(n_of(&one, "<title>script&gt;.h5: statistics of its experts</title>"), 1);
     CHECK(n_of(&one, "&lt;script&gt;alert(1)") >= 2);
     CHECK(n_of(&one, "&lt;b onclick=&quot;x&quot;&gt;&amp;") >= 1);
-    CHECK_INT(n_of(&one, "data:image/png;base64,"), 7); /* two of them subsets */
+    CHECK_INT(n_of(&one, "data:image/png;base64,"), 9); /* two of them subsets */
     CHECK(gm_utf8_valid(one.at, one.n) == one.n);
     gm_text_clear(&one);
     gm_text_clear(&two);
@@ -90,8 +90,8 @@ static void markup_stays_text(void)
 /* Without choices there is nothing of the router, and no token. */
 static void pictures_that_there_are(void)
 {
-    static const char *const all[] = {"load", "router",   "information", "together",
-                                      "next", "subset-0", "subset-1"};
+    static const char *const all[] = {"load",     "information", "subset-0", "subset-1", "router",
+                                      "together", "next",        "reuse",    "cache"};
     for (int level = GM_RECORD_COUNTS; level <= GM_RECORD_CHOICES; level++) {
         gm_stats stats = {0};
         gm_error err = {0};
@@ -100,11 +100,11 @@ static void pictures_that_there_are(void)
         const char *folder = level == GM_RECORD_COUNTS ? "counts" : "choices";
         count(&stats, trace);
         CHECK_OK(gm_stats_write_figures(&stats, subset, 2, folder, true, &err), err);
-        for (size_t i = 0; i < 7; i++)
+        for (size_t i = 0; i < 9; i++)
             for (int e = 0; e < 2; e++) {
                 char path[80];
                 struct stat about;
-                bool of_choices = i == 1 || i == 3 || i == 4;
+                bool of_choices = i >= 4;
                 snprintf(path, sizeof path, "%s/%s.%s", folder, all[i], e ? "svg" : "png");
                 CHECK_INT(stat(path, &about) == 0, level == GM_RECORD_CHOICES || !of_choices);
             }
