@@ -106,7 +106,7 @@ void gm_stats_print_dropped(const gm_stats *s)
 {
     printf("\nshare of the choices dropped at a capacity factor: each document a batch | all "
            "tokens one batch\nlayer");
-    for (size_t i = 0; i < 2 * GM_STATS_CAPACITIES; i++) {
+    for (size_t i = 0; i < (size_t)2 * GM_STATS_CAPACITIES; i++) {
         if (i == GM_STATS_CAPACITIES) printf(" |");
         printf(" %7.2f", gm_stats_capacity_quarters[i % GM_STATS_CAPACITIES] / 4.0);
     }

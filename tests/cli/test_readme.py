@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # label: slow
-"""README.md does what it says: every line of its shell blocks is run, and every Python block, in a folder where the
-names of a user's checkpoint and corpora (HERE) are the demo model and small ones. In every README of the tree each
-program's command and option that is named exists, each script that is shown can be started, each file that is named is
-there."""
+"""README.md and probe/README.md do what they say: every line of their shell blocks is run, and every Python block, in a
+folder where the names of a user's checkpoints and corpora (HERE) are the demo model and small ones. In every README of
+the tree each program's command and option that is named exists, each script that is shown can be started, each file that
+is named is there."""
 import json
 import os
 import pathlib
@@ -27,7 +27,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("GM_BIN", "build/cpu/bin")).resolve()
 
 # What a user has, by the names that README.md gives them; its clusters are those of 40,000 documents.
-HERE = {"GigaChat-20B-A3B-base": SOURCE / "notebooks-data/demo-model"}
+HERE = {name: SOURCE / "notebooks-data/demo-model" for name in ("GigaChat-20B-A3B-base", "early-checkpoint")}
 CORPORA = ("pile/00.jsonl.zst", "other.jsonl.zst")
 CLUSTERS = {"25": "0", "27": "1"}
 
@@ -197,7 +197,7 @@ def check_names(path, text, known, tree):
 
 def main():
     set_up()
-    text = (SOURCE / "README.md").read_text(encoding="utf-8")
+    text = "".join((SOURCE / path).read_text(encoding="utf-8") for path in ("README.md", "probe/README.md"))
     run_shell(text)
     run_python(text)
     known = helps()
