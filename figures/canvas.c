@@ -143,20 +143,40 @@ static PangoLayout *layout_of(gm_canvas *canvas, const char *text, const gm_text
     return layout;
 }
 
+/* A canvas of one pixel, to lay texts out on. */
+static gm_canvas scratch_begin(void)
+{
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
+    return (gm_canvas){.surface = surface, .cr = cairo_create(surface)};
+}
+
+static void scratch_end(gm_canvas *canvas)
+{
+    cairo_destroy(canvas->cr);
+    cairo_surface_destroy(canvas->surface);
+}
+
 bool gm_fonts_can(const char *text)
 {
     const gm_text_style style = {.size = 12};
     const char *at = text;
     while (*at >= 0x20 && *at < 0x7F) at++;
     if (*at == '\0') return true; /* plain ASCII: a picture says itself what it lacks of it */
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
-    gm_canvas canvas = {.surface = surface, .cr = cairo_create(surface)};
+    gm_canvas canvas = scratch_begin();
     PangoLayout *layout = layout_of(&canvas, text, &style);
     const bool can = pango_layout_get_unknown_glyphs_count(layout) == 0;
     g_object_unref(layout);
-    cairo_destroy(canvas.cr);
-    cairo_surface_destroy(surface);
+    scratch_end(&canvas);
     return can;
+}
+
+double gm_canvas_width_of(const char *text, const gm_text_style *style)
+{
+    double width, height;
+    gm_canvas canvas = scratch_begin();
+    gm_canvas_measure(&canvas, text, style, &width, &height);
+    scratch_end(&canvas);
+    return width;
 }
 
 void gm_canvas_measure(gm_canvas *canvas, const char *text, const gm_text_style *style,

@@ -58,6 +58,8 @@ typedef struct gm_text_style {
 /* Size of a text's box, and the text drawn with its anchor at (x, y). */
 void gm_canvas_measure(gm_canvas *canvas, const char *text, const gm_text_style *style,
                        double *width, double *height);
+/* Its width before there is a canvas, for pictures as wide as their titles. */
+double gm_canvas_width_of(const char *text, const gm_text_style *style);
 void gm_canvas_text(gm_canvas *canvas, double x, double y, const char *text,
                     const gm_text_style *style);
 

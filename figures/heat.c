@@ -128,6 +128,26 @@ static void draw_bar(gm_canvas *canvas, const gm_heat_panel *panel, double x, do
     gm_canvas_text(canvas, x + width, y + HEIGHT + 2, text, &style);
 }
 
+/* Of a title or a panel's title; cut at `room`, 0: not. */
+static gm_text_style title_style(bool panel, double room)
+{
+    return (gm_text_style){
+        .size = panel ? 14 : 19, .bold = !panel, .colour = GM_INK, .max_width = room};
+}
+
+/* A panel's width for its cells, or for its title and its part of the figure's where these are
+ * wider, but then no more than `most`. */
+static double panel_room(const gm_heat_figure *f, double cells, double most)
+{
+    const gm_text_style whole = title_style(false, 0), part = title_style(true, 0);
+    double room = 0;
+    if (f->title)
+        room = (gm_canvas_width_of(f->title, &whole) + MARGIN) / f->n_panels - AXIS_LEFT - MARGIN;
+    for (int i = 0; i < f->n_panels; i++)
+        if (f->panel[i].title) room = fmax(room, gm_canvas_width_of(f->panel[i].title, &part));
+    return fmax(cells, fmin(ceil(room) + 1, most));
+}
+
 static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, gm_error *err)
 {
     const gm_heat_figure *f = figure;
@@ -140,10 +160,12 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     double most_x = (GM_MOST_PIXELS - MARGIN) / n - AXIS_LEFT - MARGIN;
     double above = TITLE_HEIGHT + PANEL_TITLE, below = AXIS_BELOW + BAR;
     double most_y = GM_MOST_PIXELS - above - below;
-    g.cell_x = cell_size(f->cols, (page - 2 * MARGIN) / n - AXIS_LEFT - MARGIN, most_x);
+    const double part = (page - 2 * MARGIN) / n - AXIS_LEFT - MARGIN; /* of the page, a panel's */
+    g.cell_x = cell_size(f->cols, part, most_x);
     g.cell_y = cell_size(f->rows, f->height ? f->height - above - below : 560, most_y);
     if (f->height == 0) g.cell_y = fmin(fmax(g.cell_x, g.cell_y), most_y / f->rows);
-    double panel_width = AXIS_LEFT + f->cols * g.cell_x + MARGIN;
+    const double cells = f->cols * g.cell_x, room = f->width ? cells : panel_room(f, cells, part);
+    double panel_width = AXIS_LEFT + room + MARGIN;
     double grid_height = f->rows * g.cell_y;
     int width = f->width ? f->width : (int)(n * panel_width + MARGIN);
     int height = f->height ? f->height : (int)(above + grid_height + below);
@@ -151,22 +173,18 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     gm_canvas canvas;
     gm_status status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);
     if (status != GM_OK) return status;
-    gm_canvas_text(
-        &canvas, MARGIN, 14, f->title ? f->title : "",
-        &(gm_text_style){
-            .size = 19, .bold = true, .colour = GM_INK, .max_width = width - 2 * MARGIN});
+    gm_text_style style = title_style(false, width - 2 * MARGIN);
+    gm_canvas_text(&canvas, MARGIN, 14, f->title ? f->title : "", &style);
+    style = title_style(true, room);
     for (int i = 0; i < f->n_panels; i++) {
         const gm_heat_panel *panel = &f->panel[i];
         double top = range_of(panel, (size_t)f->rows * (size_t)f->cols);
         g.x = 0.5 * MARGIN + i * panel_width + AXIS_LEFT;
         g.y = TITLE_HEIGHT + PANEL_TITLE;
-        gm_canvas_text(
-            &canvas, g.x, TITLE_HEIGHT, panel->title ? panel->title : "",
-            &(gm_text_style){.size = 14, .colour = GM_INK, .max_width = f->cols * g.cell_x});
+        gm_canvas_text(&canvas, g.x, TITLE_HEIGHT, panel->title ? panel->title : "", &style);
         draw_cells(&canvas, &g, panel, top);
         draw_axes(&canvas, &g, f);
-        draw_bar(&canvas, panel, g.x, g.y + grid_height + AXIS_BELOW + 4,
-                 fmin(220, f->cols * g.cell_x), top);
+        draw_bar(&canvas, panel, g.x, g.y + grid_height + AXIS_BELOW + 4, fmin(220, room), top);
     }
     return gm_canvas_end(&canvas, GM_OK, err);
 }

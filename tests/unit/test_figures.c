@@ -253,6 +253,33 @@ static void a_picture_is_as_high_as_its_map(void)
     }
 }
 
+/* Width of a PNG (its header, RFC 2083) of a heatmap with few cells. */
+static unsigned width_of_heatmap(const char *title, const char *panel_title)
+{
+    gm_error err = {0};
+    gm_text png = {0};
+    const float value[] = {0, 1};
+    const gm_heat_panel panel[] = {{panel_title, value, false, ""}, {"b", value, true, ""}};
+    const gm_heat_figure heat = {
+        .title = title, .panel = panel, .n_panels = 2, .rows = 1, .cols = 2};
+    CHECK_OK(gm_figure_heat_png(&heat, &png, &err), err);
+    const unsigned char *at = (const unsigned char *)png.at + 16;
+    const unsigned width = (unsigned)at[0] << 24 | (unsigned)at[1] << 16 | at[2] << 8 | at[3];
+    gm_text_clear(&png);
+    return width;
+}
+
+/* A picture of few cells is as wide as its titles, and no wider than a page. */
+static void titles_of_heatmaps_are_not_cut(void)
+{
+    char endless[400];
+    memset(endless, 'W', sizeof endless - 1), endless[sizeof endless - 1] = '\0';
+    const unsigned bare = width_of_heatmap("t", "a");
+    CHECK(width_of_heatmap("How the choices are spread over all of the experts", "a") > bare + 200);
+    CHECK(width_of_heatmap("t", "P(expert | subset), OLMoE's specialisation") > bare + 200);
+    CHECK(width_of_heatmap(endless, endless) <= 1500);
+}
+
 static void the_ending_decides_the_kind_of_picture(void)
 {
     gm_error err = {0};
@@ -409,6 +436,7 @@ TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
       TEST(a_picture_is_as_high_as_its_map), TEST(the_ending_decides_the_kind_of_picture),
+      TEST(titles_of_heatmaps_are_not_cut),
       TEST(an_svg_of_many_points_holds_them_as_a_picture_and_labels_as_lines),
       TEST(hostile_text_stays_text), TEST(base64_of_embedded_pictures_is_right),
       TEST(survives_every_allocation_failure), TEST(a_heatmap_may_have_more_cells_than_pixels))
