@@ -275,6 +275,7 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
         .embed_scale = 1.0f,
         .residual_scale = 1.0f,
         .logits_scale = 1.0f,
+        .shared_scale = 1.0f,
         .temperature = 1,
         .top_p = 1,
         .repetition_penalty = 1,
@@ -392,6 +393,10 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
     if (arch->chunked || router->scales_input || arch->global.growth > 0.0f) {
         const double newer[] = {arch->chunked, router->scales_input, rope->turns,
                                 (double)arch->global.growth, arch->global.stretch};
+        gm_sha256_update(&hash, newer, sizeof newer);
+    }
+    if (arch->parallel) {
+        const double newer[] = {arch->layer_norm, (double)arch->shared_scale};
         gm_sha256_update(&hash, newer, sizeof newer);
     }
     if (router->within > 0.0f) gm_sha256_update(&hash, &router->within, sizeof router->within);

@@ -152,7 +152,9 @@ typedef struct gm_arch {
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;
     float norm_epsilon;
-    bool centred_norms;   /* a norm's weights are stored less 1 */
+    bool centred_norms; /* a norm's weights are stored less 1 */
+    bool layer_norm; /* norms of the model's width are LayerNorm, whether they have a bias or not */
+    bool parallel;   /* attention and the MLP read the same norm of the same residual */
     float embed_scale;    /* of the embedding's rows */
     float residual_scale; /* of what attention and MLP add to the residual */
     float logits_scale;   /* of the head's outputs */
@@ -168,6 +170,7 @@ typedef struct gm_arch {
     gm_scale_blocks blocks;     /* of matrices that may be F8_E4M3 */
     bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
+    float shared_scale;         /* of what they give */
     bool gated_shared;          /* weighed by sigmoid of one more output of the router */
     gm_router_desc router;
     int n_moe;

@@ -356,6 +356,7 @@ static uint64_t n_parameters(const gm_arch *arch, gm_role role, int layer)
 {
     gm_slice slice;
     if (!gm_arch_tensor(arch, role, layer, 0, &slice)) return 0;
+    if (arch->parallel && role == GM_ROLE_MLP_NORM) return 0; /* counted as attention's */
     return (uint64_t)(slice.heads ? slice.heads : 1) * slice.rows * slice.cols;
 }
 

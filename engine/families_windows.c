@@ -1,30 +1,38 @@
 /* families_windows.c - rows of the table of families whose heads turn only in layers with a window:
- * those that see all positions are told of none. Trinity (AFMoE) and K-EXAONE.
+ * those that see all positions are told of none. Trinity (AFMoE), K-EXAONE and Cohere's.
  *
- * Their routers correct the choice, as those of families_corrected.c do.
+ * Routers of the first two correct the choice, as those of families_corrected.c do.
  */
 #include "engine/families_rows.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { MAX_FURTHER = 64 }; /* parts that predict further tokens */
 
-/* Heads are alike in all layers. Where the config does not name the layers' types, all but every
- * `every`th have a window. */
-static gm_status read_layers(const gm_json *config, int every, const char *where, gm_arch *arch,
-                             gm_error *err)
+/* Layers without a window do not turn their heads, which are alike in all layers. */
+static gm_status tell_global(const char *where, gm_arch *arch, gm_error *err)
 {
-    gm_status status = GM_OK;
     int n_global = 0;
-    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)arch->head_dim, where, err));
-    GM_TRY(gm_read_windows(config, every, where, arch, err));
     for (int i = 0; i < arch->n_layers; i++) n_global += arch->window[i] == 0;
     if (n_global == arch->n_layers)
-        GM_FAIL(GM_EFORMAT, "'%s': 'layer_types' leaves no layer of 'sliding_attention'", where);
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': 'layer_types' leaves no layer of 'sliding_attention'", where);
     if (n_global > 0)
         arch->global = (gm_global){.n_kv_heads = arch->n_kv_heads,
                                    .head_dim = arch->head_dim,
                                    .rope = {.amplitude = 1.0, .attention = 1.0, .alpha = 1.0}};
+    return GM_OK;
+}
+
+/* Where the config does not name the layers' types, all but every `every`th have a window. */
+static gm_status read_layers(const gm_json *config, int every, const char *where, gm_arch *arch,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)arch->head_dim, where, err));
+    GM_TRY(gm_read_windows(config, every, where, arch, err));
+    GM_TRY(tell_global(where, arch, err));
 out:
     return status;
 }
@@ -173,6 +181,145 @@ out:
     return status;
 }
 
+/* ---- Cohere2-MoE: Command A+, North-Mini-Code ---- */
+
+static const char *const cohere_keys[] = {
+    "num_experts",
+    "num_shared_experts",
+    "shared_expert_combination_strategy",
+    "expert_selection_fn",
+    "first_k_dense_replace",
+    "mlp_layer_types",
+    "prefix_dense_intermediate_size",
+    "prefix_dense_sliding_window_pattern",
+    "layer_types",
+    "sliding_window",
+    "sliding_window_pattern",
+    "layer_norm_eps",
+    "logit_scale",
+    "use_qk_norm",
+    "use_parallel_block",
+    "use_gated_activation",
+    "rotary_pct",
+    "position_embedding_type",
+    "use_embedding_sharing", /* these: said elsewhere once more, or how others run the model */
+    "use_parallel_embedding",
+    "order_of_interleaved_layers",
+    "layer_switch",
+    "cache_implementation",
+    NULL,
+};
+
+/* What is computed in one way only. */
+static gm_status check_cohere(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char *const positions[] = {"rope_gptj", NULL};
+    gm_status status = GM_OK;
+    double part;
+    GM_TRY(gm_expect_bool(config, "use_qk_norm", false, where, err));
+    GM_TRY(gm_expect_bool(config, "use_parallel_block", true, where, err));
+    GM_TRY(gm_expect_bool(config, "use_gated_activation", true, where, err));
+    GM_TRY(gm_expect_text(config, "position_embedding_type", positions, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "rotary_pct", 1, 1, 1, &part, where, err));
+out:
+    return status;
+}
+
+/* Which layers have windows, and so turn their heads: as "layer_types" says, or else all but every
+ * so-manieth, counted in the dense layers before the others and in these. Where the former would
+ * all see all positions, dense layers turn their heads all the same: their window is the context.
+ */
+static gm_status read_cohere_windows(const gm_json *config, int n_prefix, const char *where,
+                                     gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_json *types = gm_json_find(config, "layer_types");
+    const bool said = types && gm_json_kind_of(types) != GM_JSON_NULL;
+    int window, pattern, prefix;
+    GM_TRY(gm_config_int(config, "sliding_window", 1, INT32_MAX, &window, where, err));
+    GM_TRY(
+        gm_config_int_or(config, "sliding_window_pattern", 1, INT32_MAX, 4, &pattern, where, err));
+    GM_TRY(gm_config_int_or(config, "prefix_dense_sliding_window_pattern", 1, INT32_MAX, 1, &prefix,
+                            where, err));
+    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)arch->head_dim, where, err));
+    GM_TRY(gm_read_windows(config, pattern, where, arch, err));
+    for (int i = 0; i < arch->n_layers; i++) {
+        const int nth = i < n_prefix ? i + 1 : i - n_prefix + 1;
+        const int every = i < n_prefix ? prefix : pattern;
+        if (!said) arch->window[i] = nth % every ? window : 0;
+        if (arch->moe_of_layer[i] < 0 && prefix == 1 && arch->window[i] == 0)
+            arch->window[i] = arch->max_context;
+    }
+    GM_TRY(tell_global(where, arch, err));
+out:
+    return status;
+}
+
+/* The scores of the chosen: sigmoids, renormalised unless the config says otherwise, or a softmax.
+ * Beside shared experts the choice counts in full, or both do so by half. What these are is said by
+ * transformers and vLLM in different words where the config does not say. */
+static gm_status read_cohere_router(const gm_json *config, const char *where, gm_arch *arch,
+                                    gm_error *err)
+{
+    static const char score_key[] = "expert_selection_fn";
+    static const char sum_key[] = "shared_expert_combination_strategy";
+    gm_status status = GM_OK;
+    gm_router_desc *r = &arch->router;
+    const char *score, *sum = "sum";
+    GM_TRY(gm_json_get_text(config, score_key, &score, where, err));
+    const bool sigmoid = strcmp(score, "sigmoid") == 0;
+    if (!sigmoid && strcmp(score, "softmax") != 0)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is '%.48s', but only 'sigmoid' or 'softmax' is supported",
+                where, score_key, score);
+    r->scoring = sigmoid ? GM_SCORE_SIGMOID : GM_SCORE_TOPK_SOFTMAX;
+    GM_TRY(gm_json_get_bool_or(config, "norm_topk_prob", true, &r->renormalise, where, err));
+    if (!sigmoid) r->renormalise = true;
+    GM_TRY(gm_config_int_or(config, "num_shared_experts", 0, GM_MAX_SHARED, 0, &arch->n_shared,
+                            where, err));
+    arch->shared_width = arch->n_shared * arch->expert_width;
+    if (arch->n_shared == 0) goto out;
+    GM_TRY(gm_json_get_text(config, sum_key, &sum, where, err));
+    const bool average = strcmp(sum, "average") == 0;
+    if (!average && strcmp(sum, "sum") != 0)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is '%.48s', but only 'sum' or 'average' is supported",
+                where, sum_key, sum);
+    if (average) r->scale = arch->shared_scale = 0.5f;
+out:
+    return status;
+}
+
+/* Source: transformers, models/cohere2_moe; Command A, arXiv:2504.00698: attention and the MLP are
+ * parallel, norms are LayerNorm without biases or, where the config has their epsilon, not, and
+ * neighbours turn. The width that all families have is that of an expert. */
+static gm_status read_cohere(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_json *rms = gm_json_find(config, "rms_norm_eps");
+    gm_moe_layers layers = {
+        .every = 1, .types = "mlp_layer_types", .also = "first_k_dense_replace"};
+    double epsilon, scale;
+    arch->expert_width = arch->dense_width;
+    arch->parallel = true;
+    arch->layer_norm = rms == NULL || gm_json_kind_of(rms) == GM_JSON_NULL;
+
+    GM_TRY(check_cohere(config, where, err));
+    GM_TRY(gm_config_int(config, "num_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int_or(config, "prefix_dense_intermediate_size", 1, GM_MAX_WIDTH,
+                            arch->expert_width, &arch->dense_width, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "layer_norm_eps", 0, 1, 1e-5, &epsilon, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "logit_scale", 1e-6, 1e6, 0.0625, &scale, where, err));
+    GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers, 0, &layers.first,
+                            where, err));
+    GM_TRY(read_cohere_router(config, where, arch, err));
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
+    GM_TRY(read_cohere_windows(config, layers.first, where, arch, err));
+    if (arch->layer_norm) arch->norm_epsilon = (float)epsilon;
+    arch->logits_scale = (float)scale;
+    arch->rope.neighbours = true;
+out:
+    return status;
+}
+
 /* ---- the rows ---- */
 
 #define EXAONE_ROW                                                                              \
@@ -215,6 +362,25 @@ static const gm_family families[] = {
     /* as published, and as transformers saves it */
     {.architecture = "ExaoneMoEForCausalLM", EXAONE_ROW},
     {.architecture = "ExaoneMoeForCausalLM", EXAONE_ROW},
+    {.architecture = "Cohere2MoeForCausalLM",
+     .model_type = "cohere2_moe",
+     .name = "cohere2-moe",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e4,
+     .tied = true,
+     .global = true,
+     .keys = cohere_keys,
+     .read = read_cohere,
+     .tensor =
+         {
+             BASE_TENSORS,
+             KV_TENSORS,
+             DENSE_TENSORS,
+             GATED_EXPERT_TENSORS,
+             SHARED_EXPERT_TENSORS,
+             [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",
+             [GM_ROLE_MLP_NORM] = "model.layers.%d.input_layernorm.weight",
+         }},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

@@ -1,17 +1,21 @@
 /* forward.c - the forward pass, written once over the operations of a backend. */
 #include "engine/ops.h"
 
+/* Where attention and the MLP are parallel, the MLP has read the residual before attention adds to
+ * it. */
 static void forward_layer(const gm_ops *ops, gm_worker *me, const gm_step *step, size_t layer,
                           const gm_layer *w)
 {
+    const bool parallel = step->arch->parallel;
     if (w->mixer) {
         ops->attn_in(me, step, layer, w);
         ops->attn(me, step, layer, w);
-        ops->attn_out(me, step, layer, w);
+        if (!parallel) ops->attn_out(me, step, layer, w);
     }
     if (w->mlp) {
         ops->route(me, step, layer, w);
         ops->moe_in(me, step, layer, w);
+        if (parallel) ops->attn_out(me, step, layer, w);
         ops->moe_out(me, step, layer, w);
     }
 }

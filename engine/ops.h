@@ -249,9 +249,10 @@ typedef struct gm_ops {
      * times the row's gate, where that multiplies what they read, and with the bias added) and of
      * the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += residual_scale norm((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
-     * this order, where outputs have a norm; gate[i] y[i] is followed by gate[i] bias[i] if experts
-     * have one; gate[i] is 1 where it has multiplied the input */
+    /* x += residual_scale norm((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always, which
+     * is the shared experts' scale where they are not gated), in this order, where outputs have a
+     * norm; gate[i] y[i] is followed by gate[i] bias[i] if experts have one; gate[i] is 1 where it
+     * has multiplied the input */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* final norm, logits (plus the head's bias, times logits_scale) and nll of head rows [block *
      * GM_HEAD_ROWS, ...) */

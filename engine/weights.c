@@ -53,11 +53,12 @@ static gm_buf vector_if(const gm_arch *arch, gm_role role, int layer, size_t col
     return has_tensor(arch, role, layer) ? gm_buf_rows(GM_F32, 1, 1, cols) : (gm_buf){0};
 }
 
-/* A norm of the model's width if there is one, followed by its bias if it has one. */
+/* A norm of the model's width if there is one; LayerNorm's is followed by its bias, or zeros. */
 static gm_buf norm_of(const gm_arch *arch, gm_role role, gm_role bias, int layer)
 {
     if (!has_tensor(arch, role, layer)) return (gm_buf){0};
-    return gm_buf_rows(GM_F32, 1, has_tensor(arch, bias, layer) ? 2 : 1, (size_t)arch->width);
+    const bool two = arch->layer_norm || has_tensor(arch, bias, layer);
+    return gm_buf_rows(GM_F32, 1, two ? 2 : 1, (size_t)arch->width);
 }
 
 static gm_mlp describe_mlp(const gm_arch *arch, gm_dtype dtype, size_t count, size_t width)
@@ -303,7 +304,7 @@ static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
 {
-    return attention_is_padded(l, arch) || l->attn_norm.stride != l->attn_norm.cols ||
+    return arch->layer_norm || attention_is_padded(l, arch) || l->attn_norm.stride != l->attn_norm.cols ||
            l->attn_out_norm.stride != l->attn_out_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
            is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) || is_padded(&l->scale, 0) ||
            is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||

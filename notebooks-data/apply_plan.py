@@ -54,7 +54,8 @@ def choose(router, logits, correction):
     if correction is None:
         limited = getattr(router, "topk_method", None) == "group_limited_greedy"
         expert = (in_groups(router, logits, 1) if limited else logits).topk(chosen(router)).indices
-        return logits.softmax(-1, dtype=torch.float).gather(-1, expert), expert
+        scores = logits.sigmoid() if getattr(router, "expert_selection_fn", "") == "sigmoid" else logits.softmax(-1, dtype=torch.float)
+        return scores.gather(-1, expert), expert  # sigmoids are Cohere's
     score = logits.softmax(-1) if hasattr(router, "moe_statics") else logits.float().sigmoid()
     choice = (score + correction).masked_fill(logits == -torch.inf, -torch.inf)
     if getattr(router, "num_group", 1) > 1:

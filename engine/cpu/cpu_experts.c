@@ -230,6 +230,7 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     const gm_buf *bias = &w->expert_out_bias;
     const float *scale = w->expert_scale.address; /* (E) or NULL */
     const float *share = gm_share_of(s, w);
+    const float whole = w->moe >= 0 ? s->arch->shared_scale : 1.0f;
     float sum[MOST_OUT];
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
@@ -243,7 +244,7 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     if (w->always_out_norm.address)
         memcpy(gm_row_at(&s->work->always_given, r) + column, always, width * sizeof *always);
     else if (w->always.width)
-        k->add_scaled(sum, share ? share[r] : 1.0f, always, width);
+        k->add_scaled(sum, share ? share[r] : whole, always, width);
     gm_cpu_give(s, &w->mlp_out_norm, r, column, sum, width);
 }
 

@@ -144,7 +144,7 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
         from = (piece - routed) * p.always_piece, width = p.always_width;
         at.n = p.always_piece;
         at.stride = p.a_stride;
-        at.gate = p.share ? read_shared_by_blocks(p.share + r) : 1.0f;
+        at.gate = p.share ? read_shared_by_blocks(p.share + r) : p.always_scale;
     }
     if (width - from < at.n) at.n = width - from;
     at.hidden += from;
@@ -383,7 +383,8 @@ __global__ static void combine_kernel(gm_cuda_combine p)
             if (p.bias) sum = fmaf(gate, p.bias[expert[k] * p.bias_stride + d], sum);
         }
         if (p.always)
-            sum = fmaf(p.share ? p.share[r] : 1.0f, p.always[r * p.always_stride + d], sum);
+            sum =
+                fmaf(p.share ? p.share[r] : p.always_scale, p.always[r * p.always_stride + d], sum);
         float *to = p.x + r * p.x_stride + d;
         *to = p.add ? fmaf(p.residual_scale, sum, *to) : sum;
     }

@@ -319,7 +319,8 @@ cudaError_t gm_cuda_group_rows(const gm_cuda_how *how, const gm_cuda_group *p);
 
 typedef struct gm_cuda_experts {
     const float *x, *norm, *norm_bias;        /* residual, its norm's; few rows */
-    const float *always_norm;                 /* what `always` reads it through; few rows */
+    const float *always_norm;                 /* what `always` reads it through, and */
+    const float *always_norm_bias;            /* its bias or NULL; few rows */
     float *out;                               /* (rows, x_stride) of `down` */
     const int32_t *expert;                    /* (rows, K) */
     const float *gate;                        /* (rows, K) of what experts give; NULL: 1 */
@@ -341,9 +342,9 @@ typedef struct gm_cuda_experts {
     int piece, always_piece; /* hidden units that a warp of `down` takes at once: of an expert, of
                          `always` */
     gm_activation activation;
-    float scale, residual_scale, epsilon;
-    gm_dtype dtype; /* of the weights */
-    bool add;       /* to out, residual_scale times */
+    float scale, always_scale, residual_scale, epsilon; /* always_scale: without `share` */
+    gm_dtype dtype;                                     /* of the weights */
+    bool add;                                           /* to out, residual_scale times */
 } gm_cuda_experts;
 /* Norm, logits and choice; at the same time gate and up of the MLP that all rows take, if there is
  * one. */
@@ -391,7 +392,7 @@ typedef struct gm_cuda_combine {
     const float *scales;       /* (E) or NULL */
     size_t x_stride, y_stride, bias_stride, always_stride;
     int n_rows, width, n_chosen;
-    float scale, residual_scale;
+    float scale, always_scale, residual_scale; /* always_scale: without `share` */
     bool add;
 } gm_cuda_combine;
 cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *p);

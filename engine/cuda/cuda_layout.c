@@ -54,15 +54,16 @@ static void place(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm
     add(l, &(gm_cuda_job){.role = role, .layer = layer, .to = to});
 }
 
-/* A norm's weights, and where it has one its bias in a second row. */
+/* A norm's weights, and LayerNorm's bias in a second row, which is zero where it has none
+ * (clear_bias, cuda_weights.c). */
 static void place_norm(gm_cuda_layout *l, gm_role role, gm_role bias, int layer, gm_buf *to)
 {
     size_t rows = 0, cols = 0, one;
     if (!has(l, role, layer, &rows, &cols)) return;
-    const bool two = has(l, bias, layer, &one, &cols);
-    *to = lay(l, GM_F32, 1, rows + two, cols);
+    const bool biased = has(l, bias, layer, &one, &cols);
+    *to = lay(l, GM_F32, 1, rows + (biased || l->arch->layer_norm), cols);
     add(l, &(gm_cuda_job){.role = role, .layer = layer, .to = to});
-    if (two) add(l, &(gm_cuda_job){.role = bias, .layer = layer, .to = to, .row = rows});
+    if (biased) add(l, &(gm_cuda_job){.role = bias, .layer = layer, .to = to, .row = rows});
 }
 
 /* Gate (if there is one) and up, then down, of an expert or of the MLP that all rows take; up lies

@@ -375,6 +375,7 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
         .width = s->arch->width,
         .n_chosen = s->arch->n_chosen,
         .scale = s->arch->router.scale,
+        .always_scale = gm_cuda_always_scale(s->arch, w),
         .residual_scale = s->arch->residual_scale,
         .add = w->mlp_out_norm.address == NULL};
     gm_cuda_note(s, gm_cuda_combine_rows(&s->how, &p), "combining");

@@ -39,9 +39,7 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
     const size_t near = gm_arch_heads(arch, false).out, far = gm_arch_heads(arch, true).out;
     const int given = arch->n_heads * (int)(near > far ? near : far);
     const int values = d->value_heads * d->value;
-    const bool for_all_rows = arch->n_shared > 0 || arch->n_moe < arch->n_layers;
     int widest = arch->width > given ? arch->width : given;
-    gm_slice bias;
     if (arch->latent.q > widest) widest = arch->latent.q;
     if (values > widest) widest = values;
     if (status != GM_OK) return status;
@@ -55,10 +53,6 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
             err, GM_EABSENT,
             "the model chooses %d experts %d wide, which together are too wide for the GPU",
             arch->n_chosen, arch->expert_width);
-    if (gm_arch_tensor(arch, GM_ROLE_MLP_NORM_BIAS, 0, 0, &bias) && for_all_rows)
-        return gm_fail(err, GM_EABSENT,
-                       "the model's norms have biases, which the GPU supports only without shared "
-                       "experts and dense layers");
     if (gm_cuda_plan_few((size_t)widest) < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, which is too wide for the GPU's shared memory",

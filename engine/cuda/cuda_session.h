@@ -77,6 +77,12 @@ static inline const float *gm_cuda_norm_bias(const gm_buf *norm)
     return norm->rows > 1 ? (const float *)norm->address + norm->stride : NULL;
 }
 
+/* What the MLP that all rows take counts, where it is not gated. */
+static inline float gm_cuda_always_scale(const gm_arch *arch, const gm_layer *w)
+{
+    return w->moe >= 0 ? arch->shared_scale : 1.0f;
+}
+
 /* Where the outputs of attention or the MLP go: into the residual, or to where their norm reads. */
 static inline float *gm_cuda_output(const gm_cuda_session *s, const gm_buf *norm)
 {

@@ -119,8 +119,7 @@ __device__ __forceinline__ void keep_units(const gm_cuda_experts &p, const Unit<
 /* Units of known_unit or chosen_unit, by n_blocks blocks of UNIT_THREADS of which this is one: a
  * warp a pair of rows, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units
  * that need no router, so that their weights are asked for before the previous kernel has ended;
- * with more rows than one these take all rows, the others one each; their norm has no bias, as
- * gm_cuda_check_arch has seen to. */
+ * with more rows than one these take all rows, the others one each. */
 template <typename W, int R, bool KNOWN>
 __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, int n_blocks)
 {
@@ -140,8 +139,8 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
     ask(now.s.w, now.s.first, now.s.vecs, batch);
     if (KNOWN) wait_for_previous();
     let_next_start();
-    place_rows<W, R>(p.x, KNOWN ? p.always_norm : p.norm, KNOWN ? nullptr : p.norm_bias, p.x_stride,
-                     nullptr, p.n_rows, p.width, p.epsilon, x, scratch);
+    place_rows<W, R>(p.x, KNOWN ? p.always_norm : p.norm, KNOWN ? p.always_norm_bias : p.norm_bias,
+                     p.x_stride, nullptr, p.n_rows, p.width, p.epsilon, x, scratch);
     set_zero(sum);
 #pragma unroll 1
     while (i < n) {

@@ -109,6 +109,28 @@ static gm_status prepare_kernels(gm_cuda_device *device, gm_error *err)
     return status;
 }
 
+static void clear_bias(const gm_buf *norm, cudaStream_t stream, cudaError_t *e)
+{
+    float *bias = (float *)norm->address + norm->stride;
+    if (norm->rows > 1 && *e == cudaSuccess)
+        *e = cudaMemsetAsync(bias, 0, norm->stride * sizeof *bias, stream);
+}
+
+/* The second rows of norms that have no bias. */
+static gm_status clear_biases(const gm_weights *w, gm_error *err)
+{
+    cudaStream_t stream = NULL;
+    cudaError_t e = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    clear_bias(&w->final_norm, stream, &e);
+    for (size_t l = 0; l < w->n_layers; l++) {
+        clear_bias(&w->layer[l].attn_norm, stream, &e);
+        clear_bias(&w->layer[l].mlp_norm, stream, &e);
+    }
+    if (e == cudaSuccess) e = cudaStreamSynchronize(stream);
+    if (stream) (void)cudaStreamDestroy(stream);
+    return gm_cuda_check(e, "clearing biases", err);
+}
+
 gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
                                const gm_model_options *options, int index, gm_error *err)
 {
@@ -133,6 +155,7 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
     w->resident_bytes = m->bytes;
     GM_TRY(gm_cuda_alloc(&m->memory, m->bytes, "memory for the weights", err));
     GM_TRY(gm_cuda_lay_out(&layout, w, arch, embed, m->memory, err));
+    if (arch->layer_norm) GM_TRY(clear_biases(w, err)); /* before tensors of those that have some */
     GM_TRY(gm_cuda_fill(m, &layout, checkpoint, options, err));
 out:
     gm_free(layout.job);

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, norms, phimoe, windows
+from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, norms, parallel, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
 STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "granitemoehybrid": ("input_linear.weight", "output_linear.weight"),
            "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"), "llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
+DENSE_WIDTH = ("intermediate_size_mlp", "prefix_dense_intermediate_size", "intermediate_size")  # the first that is there
 ROUTERS = (".gate.weight", ".gate.wg.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -190,6 +191,7 @@ MODELS = {
     "afmoe-tiny": (windows.afmoe_config(vocab_size=corrected.FEW), 1, 2),
     "exaone-tiny": (windows.exaone_config(vocab_size=corrected.FEW), 1, 3),
     "llama4-tiny": (llama.config(vocab_size=corrected.FEW), 1, 1),
+    "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(vocab_size=corrected.FEW), 2, 1),
 }
@@ -197,7 +199,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, norms, phimoe, windows)
+    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, norms, parallel, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -252,7 +254,7 @@ def tensor_shapes(config):
             shapes |= attention_tensors(config, s, p + "self_attn.")
         shapes[p + s.norms[1]] = (s.width,)
         if not s.is_moe(layer):
-            mlp(p + "mlp.", config.get("intermediate_size_mlp", config["intermediate_size"]))
+            mlp(p + "mlp.", next(config[key] for key in DENSE_WIDTH if key in config))
             continue
         shapes[p + "mlp.gate.weight"] = (s.experts, s.width)
         if getattr(s, "correction", False):

@@ -241,7 +241,7 @@ class Reference:
             if len(rows):
                 y[rows] += getattr(s, "scale", 1.0) * gates[rows, rank, None] * self.mlp(x[rows], f"{prefix}experts.{e}.")
         if s.shared:
-            shared = self.mlp(x, prefix + "shared_experts.")
+            shared = getattr(s, "shared_scale", 1.0) * self.mlp(x, prefix + "shared_experts.")
             y = y + (torch.sigmoid(x @ self.w[prefix + "shared_expert_gate.weight"].T) * shared if s.gated_shared else shared)
         return y, {"router_logits": z, "expert_id": ids, "gate": gates, "topk_mass": mass, "margin": margin}
 
@@ -249,6 +249,10 @@ class Reference:
         """x and what a part of the layer gives, its norm before or after it."""
         y = self.norm(part(x), norm) if self.shape.post_norm else part(self.norm(x, norm))
         return x + self.shape.residual_scale * y
+
+    def layer(self, x, attention, mlp, norms):
+        """x after a layer, whose parts are added one after the other."""
+        return self.add(self.add(x, attention, norms[0]), mlp, norms[1])
 
     def forward(self, ids, bias=None, mode=None):
         """ids: list of T token ids; bias: [L, E] or None -> logits [T, V], and per MoE layer [L, T, ...]."""
@@ -264,9 +268,8 @@ class Reference:
 
         for layer in range(self.shape.layers):
             prefix = f"model.layers.{layer}."
-            first, second = (prefix + name for name in self.shape.norms)
-            x = self.add(x, lambda h: self.attention(h, prefix + "self_attn."), first)
-            x = self.add(x, lambda h: feed(h, layer, prefix + "mlp."), second)
+            norms = [prefix + name for name in self.shape.norms]
+            x = self.layer(x, lambda h: self.attention(h, prefix + "self_attn."), lambda h: feed(h, layer, prefix + "mlp."), norms)
         x = self.norm(x, "model.norm.weight")
         head = self.w["model.embed_tokens.weight" if self.shape.tied else "lm_head.weight"]
         result = {name: torch.stack([r[name] for r in records]) for name in records[0]}

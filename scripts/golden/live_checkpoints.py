@@ -68,6 +68,11 @@ FEWER = {
         "model_type": "exaone_moe", "hidden_size": 6144, "intermediate_size": 18432, "num_attention_heads": 64, "num_key_value_heads": 8,
         "head_dim": 128, "layer_types": ["sliding_attention", "full_attention"], "moe_intermediate_size": 2048, "num_experts": 8,
         "num_experts_per_tok": 4, "sliding_window": 21},
+    "Command A+, with a window of 21": {
+        "model_type": "cohere2_moe", "hidden_size": 4096, "intermediate_size": 1536, "num_attention_heads": 64, "num_key_value_heads": 8,
+        "head_dim": 128, "num_experts": 16, "num_experts_per_tok": 8, "num_shared_experts": 1, "expert_selection_fn": "sigmoid",
+        "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 21, "logit_scale": 0.25, "bos_token_id": 1,
+        "eos_token_id": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}},
     "Solar-Open-100B": {
         "model_type": "solar_open", "n_routed_experts": 16,
         "rope_parameters": {"factor": 2.0, "original_max_position_embeddings": 65536, "rope_theta": 1000000.0, "rope_type": "yarn"}},

@@ -309,19 +309,6 @@ static void what_the_kernels_cannot_take_is_refused(void)
     gm_model_close(model);
 }
 
-static void norms_with_a_bias_are_of_experts_only(void)
-{
-    gm_model *model = open_tiny("phimoe-tiny", "cpu", GM_NUMERICS_F32);
-    gm_arch arch = model->arch;
-    gm_error err = {0};
-    CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
-    arch.n_shared = 1;
-    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "norms have biases");
-    arch.n_shared = 0, arch.n_moe--;
-    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "norms have biases");
-    gm_model_close(model);
-}
-
 static void latents_that_are_too_wide_are_refused(void)
 {
     static const struct {
@@ -364,6 +351,5 @@ TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(regions_do_not_overlap), TEST(each_type_of_layer_has_its_sizes),
       TEST(short_convolutions_keep_their_channels), TEST(pieces_are_even),
       TEST(experts_stay_as_they_are_stored), TEST(results_lie_one_after_the_other),
-      TEST(rows_end_in_zeros), TEST(what_the_kernels_cannot_take_is_refused),
-      TEST(norms_with_a_bias_are_of_experts_only), TEST(latents_that_are_too_wide_are_refused),
+      TEST(rows_end_in_zeros), TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_that_are_too_wide_are_refused),
       TEST(heads_of_either_type_may_be_too_wide))

@@ -32,6 +32,7 @@ enum {
     AFMOE,
     EXAONE,
     LLAMA,
+    COHERE,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -42,7 +43,8 @@ static const char *const models[N_MODELS] = {
     [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
-    [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny"};
+    [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny",
+    [COHERE] = "cohere-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -151,7 +153,8 @@ static void whole_models_in_f32(void)
                                                       [LFM] = ONE | EACH | TWO | PACKED,
                                                       [AFMOE] = ONE | EACH | TWO | PACKED,
                                                       [EXAONE] = EACH,
-                                                      [LLAMA] = ONE | EACH | TWO | PACKED});
+                                                      [LLAMA] = ONE | EACH | TWO | PACKED,
+                                                      [COHERE] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -179,7 +182,8 @@ static void whole_models_in_bf16(void)
                                                        [LFM] = EACH | TWO | PACKED,
                                                        [AFMOE] = EACH | PACKED,
                                                        [EXAONE] = PACKED,
-                                                       [LLAMA] = EACH | TWO | PACKED});
+                                                       [LLAMA] = EACH | TWO | PACKED,
+                                                       [COHERE] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -194,7 +198,8 @@ static void whole_models_in_int8(void)
                                                        [NEMOTRON] = EACH | PACKED,
                                                        [GEMMA] = EACH | PACKED,
                                                        [LFM] = EACH | PACKED,
-                                                       [LLAMA] = EACH | PACKED});
+                                                       [LLAMA] = EACH | PACKED,
+                                                       [COHERE] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)

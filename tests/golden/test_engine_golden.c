@@ -18,8 +18,8 @@ static const char *const models[] = {
     "deepseek-v3-fp8", "phimoe-tiny",   "qwen3-next-tiny",  "qwen3.5-tiny",
     "glm-lite-tiny",   "flexolmo-tiny", "hunyuan-tiny",     "granite-hybrid-tiny",
     "nemotron-tiny",   "gemma4-tiny",   "lfm-tiny",         "afmoe-tiny",
-    "exaone-tiny",     "llama4-tiny"};
-enum { N_MODELS = 30, N_DOCS = 3, STEERED = 1 };
+    "exaone-tiny",     "llama4-tiny",   "cohere-tiny"};
+enum { N_MODELS = 31, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {
