@@ -55,7 +55,7 @@ gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options
                                        "the strongest is the same", "share of K in common"};
     gm_status status = GM_OK;
     gm_html h = {0};
-    gm_text png = {0};
+    gm_text png = {0}, command = {0};
     char name[48];
     size_t L = (size_t)a->info->n_layers;
     const bool margins = !a->info->no_margins;
@@ -63,10 +63,11 @@ gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options
     gm_html_heading(&h, 1, "Agreement of two traces");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h,
-                   "%s: %" PRIu64 " document%s in both, %" PRIu64 " only in the first; %" PRIu64
+                   "The first is %s, the second %s; model %s. %" PRIu64
+                   " document%s in both, %" PRIu64 " only in the first; %" PRIu64
                    " token%s compared, %" PRIu64 " left out.",
-                   a->info->model, a->documents, gm_plural(a->documents), a->alone, a->tokens,
-                   gm_plural(a->tokens), a->left);
+                   o->trace, o->against, a->info->model, a->documents, gm_plural(a->documents),
+                   a->alone, a->tokens, gm_plural(a->tokens), a->left);
     gm_html_raw(&h, "</p>\n");
     GM_TRY(gm_against_figure(a, &(gm_picture_target){.png = &png}, err));
     gm_html_picture(&h, &png, margins ? "Agreement by margin and by layer" : "Agreement by layer",
@@ -86,10 +87,12 @@ gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options
     }
     gm_html_table_end(&h);
     put_losses(&h, a);
-    gm_html_footer(&h, "gm-probe stats", o->trace);
+    GM_TRY(gm_text_printf(&command, err, "gm-probe stats %s --against", o->trace));
+    gm_html_footer(&h, command.at, o->against);
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, o->replace, h.text.at, h.text.n, err));
 out:
+    gm_text_clear(&command);
     gm_text_clear(&png);
     gm_html_clear(&h);
     return status;

@@ -213,7 +213,7 @@ static gm_status compare(const char *path, const stats_options *o, gm_error *err
     GM_TRY(gm_trace_open(&b, o->against, err));
     GM_TRY(check_outputs(o, err));
     GM_TRY(gm_against_compare(&against, a, b, o->quiet, err));
-    const gm_stats_page_options page = {.trace = o->against, .replace = o->force};
+    const gm_stats_page_options page = {.trace = path, .against = o->against, .replace = o->force};
     if (o->report) GM_TRY(gm_against_page_write(&against, &page, o->report, err));
     if (o->figures) GM_TRY(gm_against_write_figures(&against, o->figures, o->force, err));
     if (o->json) {

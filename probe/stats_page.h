@@ -9,6 +9,7 @@
 
 typedef struct gm_stats_page_options {
     const char *trace;    /* its file, for title and footer */
+    const char *against;  /* the file of a second trace; NULL: none */
     const size_t *subset; /* (n_subsets) that get a picture */
     size_t n_subsets;
     const gm_expert_view *view; /* (n_views) experts asked for */
@@ -21,7 +22,7 @@ typedef struct gm_stats_page_options {
 /* GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_stats_page_write(const gm_stats *stats, const gm_stats_page_options *options,
                               const char *path, gm_error *err) GM_MUST_USE;
-/* Of the options only trace (the second of the two) and replace are read. */
+/* Of the options only trace, against and replace are read. */
 gm_status gm_against_page_write(const gm_against *against, const gm_stats_page_options *options,
                                 const char *path, gm_error *err) GM_MUST_USE;
 

@@ -162,7 +162,8 @@ static void page_of_two_traces(void)
     gm_trace *a = open_sample(GM_RECORD_CHOICES), *b = NULL;
     CHECK_OK(gm_trace_open(&b, "t.h5", &err), err);
     CHECK_OK(gm_against_compare(&against, a, b, true, &err), err);
-    const gm_stats_page_options options = {.trace = "x/u.h5", .replace = true};
+    const gm_stats_page_options options = {
+        .trace = "x/u.h5", .against = "y/<b>.h5", .replace = true};
     CHECK_OK(gm_against_page_write(&against, &options, "a.html", &err), err);
     CHECK_OK(gm_against_page_write(&against, &options, "b.html", &err), err);
     CHECK_OK(gm_against_write_figures(&against, "two", true, &err), err);
@@ -172,7 +173,8 @@ static void page_of_two_traces(void)
     CHECK_INT(n_of(&one, "<script"), 0);
     CHECK(n_of(&one, ">1.00000<") >= 3 * (1 + SAMPLE_L));
     CHECK_INT(n_of(&one, "<title>u.h5: agreement of two traces</title>"), 1);
-    CHECK_INT(n_of(&one, "<code>gm-probe stats x/u.h5</code>"), 1);
+    CHECK_INT(n_of(&one, "The first is x/u.h5, the second y/&lt;b&gt;.h5; model "), 1);
+    CHECK_INT(n_of(&one, "<code>gm-probe stats x/u.h5 --against y/&lt;b&gt;.h5</code>"), 1);
     CHECK_INT(n_of(&svg, "<svg"), 1);
     gm_text_clear(&one);
     gm_text_clear(&two);
