@@ -232,8 +232,7 @@ static void rows_of_any_length(const gm_kernels *plain, const gm_kernels *other)
         plain->exp_shifted(a, 0.5f, n, one);
         other->exp_shifted(a, 0.5f, n, two);
         same("exp_shifted", other, n, one, two, n);
-        x = plain->exp_sum(a, n, &top_x);
-        y = other->exp_sum(a, n, &top_y);
+        x = plain->exp_sum(a, n, &top_x), y = other->exp_sum(a, n, &top_y);
         same("exp_sum", other, n, &x, &y, 1);
         same_top("exp_sum's top", other, n, top_x, top_y);
         memcpy(one, a, 2 * n * sizeof *a), memcpy(two, a, 2 * n * sizeof *a);
@@ -415,7 +414,7 @@ static void every_kind(compare *check)
             printf("not on this processor: %s\n", name);
             continue;
         }
-        for (uint64_t i = 0; i < 3; i++) {
+        for (uint64_t i = 0; i < (test_small() ? 1 : 3); i++) { /* no address depends on it */
             fill(a, MOST, 2 * i, scales[i]);
             fill(b, MOST, 2 * i + 1, scales[i]);
             for (size_t j = 0; j < MOST; j++) { /* finite bf16 of any magnitude */
@@ -452,6 +451,7 @@ static void no_loop_is_left_out(void)
     compare *const checks[] = {products, rows_of_any_length, padded_rows, blocks_of_keys,
                                delta_heads};
     const size_t first = offsetof(gm_kernels, f32), slot = sizeof(gm_gemm *);
+    if (test_small()) return; /* the same answer in every build */
     CHECK_INT((sizeof(gm_kernels) - first) / slot, N_MEMBERS);
     for (size_t i = 0; i < N_MEMBERS; i++) CHECK_INT(members[i].at, first + i * slot);
     for (size_t i = 0; i < N_MEMBERS; i++) members[i].compared = false;
