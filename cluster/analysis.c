@@ -20,27 +20,30 @@ gm_fit_options gm_fit_defaults(void)
                             .naming = {.stems = true}};
 }
 
-static gm_status check_usage(const gm_usage *usage, const gm_fit_options *options, gm_error *err)
+static gm_status check_usage(const gm_usage *usage, const gm_trace *trace,
+                             const gm_fit_options *options, gm_error *err)
 {
+    const bool whole = gm_trace_get_whole_samples(trace)->n == usage->n;
+    const char *where = whole ? "the trace" : "this part of the trace";
     const size_t n = usage->n, points = usage->n_distinct, copies = n - usage->n_zero - points;
     if (n < MIN_DOCUMENTS)
-        return gm_fail(err, GM_EARG, "the trace has %zu document%s, but a map needs at least %d", n,
+        return gm_fail(err, GM_EARG, "%s has %zu document%s, but a map needs at least %d", where, n,
                        gm_plural(n), MIN_DOCUMENTS);
     if (points == 0)
-        return gm_fail(err, GM_EARG, "none of the trace's %zu documents has a counted choice", n);
+        return gm_fail(err, GM_EARG, "none of the %zu documents of %s has a counted choice", n,
+                       where);
     if (points == 1)
         return gm_fail(
             err, GM_EARG,
             "all documents use the experts in the same way, so there is nothing to cluster");
     if (points < MIN_DOCUMENTS)
         return gm_fail(err, GM_EARG,
-                       "the trace's %zu documents use the experts in %zu different ways, but a map "
+                       "the %zu documents of %s use the experts in %zu different ways, but a map "
                        "needs at least %d",
-                       n, points, MIN_DOCUMENTS);
+                       n, where, points, MIN_DOCUMENTS);
     if ((size_t)options->n_neighbors > points)
-        return gm_fail(err, GM_EARG,
-                       "--n-neighbors is %d, but the trace has only %zu distinct documents",
-                       options->n_neighbors, points);
+        return gm_fail(err, GM_EARG, "--n-neighbors is %d, but %s has only %zu distinct documents",
+                       options->n_neighbors, where, points);
     if (usage->n_zero > 0)
         gm_warn("%zu of %zu documents ha%s no counted choice: placed beside the map, in no cluster",
                 usage->n_zero, n, usage->n_zero == 1 ? "s" : "ve");
@@ -313,7 +316,7 @@ gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_option
     gm_progress_start(&progress, "counts", "documents", (double)n, options->quiet);
     GM_TRY(gm_usage_read(&a.usage, trace, options->usage, &progress, err));
     gm_progress_end(&progress);
-    GM_TRY(check_usage(&a.usage, options, err));
+    GM_TRY(check_usage(&a.usage, trace, options, err));
     GM_TRY(gm_distinct_find(&a.distinct, &a.usage, err));
     gm_stages_end(&a.stages, "counts");
     a.xy = gm_alloc2(n, 2, sizeof *a.xy);

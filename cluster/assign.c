@@ -20,15 +20,17 @@ typedef struct assign_command {
     bool any_model, force, json, quiet;
 } assign_command;
 
-/* One model, one shape. */
+/* One model, one shape; the trace may have the atlas's layers alone. */
 static gm_status check_trace(const gm_atlas *atlas, const gm_trace *news, const char *news_path,
                              bool any_model, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(news);
-    if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
-        return gm_fail(err, GM_EARG, "'%s' has %d layers of %d experts, but the atlas has %d of %d",
-                       news_path, info->n_layers, info->n_experts, atlas->n_layers,
-                       atlas->n_experts);
+    const bool layers =
+        info->n_layers == atlas->n_trace_layers || info->n_layers == atlas->n_layers;
+    if (!layers || info->n_experts != atlas->n_experts)
+        return gm_fail(
+            err, GM_EARG, "'%s' has %d layers of %d experts, but the atlas's trace has %d of %d",
+            news_path, info->n_layers, info->n_experts, atlas->n_trace_layers, atlas->n_experts);
     if (any_model) return GM_OK;
     if (strcmp(info->model_digest, atlas->model_digest) != 0)
         return gm_fail(err, GM_EARG,
@@ -165,6 +167,8 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     GM_TRY(gm_atlas_open_trace(&fitted, atlas, c->trace, err));
     GM_TRY(gm_trace_open(&news, news_path, err));
     GM_TRY(check_trace(atlas, news, news_path, c->any_model, err));
+    const gm_trace_choice same = {.layer = atlas->layer_of_moe, .n_layers = atlas->n_layers};
+    GM_TRY(gm_trace_narrow(news, &same, err));
     GM_TRY(gm_usage_read(&of_fitted, fitted, options.usage, NULL, err));
     GM_TRY(gm_usage_read(&of_news, news, options.usage, NULL, err));
     placed = gm_alloc(of_news.n, sizeof *placed);

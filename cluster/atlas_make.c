@@ -274,6 +274,8 @@ gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *ana
                         .n_experts = info->n_experts,
                         .n_chosen = info->n_chosen,
                         .layer_of_moe = info->layer_of_moe,
+                        .n_trace_layers = gm_trace_get_whole_info(trace)->n_layers,
+                        .trace_layer = gm_trace_get_whole_info(trace)->layer_of_moe,
                         .model = info->model,
                         .architecture = info->architecture,
                         .model_digest = info->model_digest,
@@ -289,7 +291,7 @@ gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *ana
     GM_TRY(put_graph(atlas, arena, analysis, err));
     GM_TRY(put_tree(atlas, arena, analysis, err));
     GM_TRY(put_condensed(atlas, arena, analysis, err));
-    GM_TRY(gm_atlas_note_parameters(&atlas->parameters, arena, analysis, options, err));
+    GM_TRY(gm_atlas_note_parameters(&atlas->parameters, arena, analysis, trace, options, err));
     GM_TRY(gm_atlas_note_quality(&atlas->quality, arena, analysis, atlas, err));
     GM_TRY(gm_atlas_note_provenance(&atlas->provenance, arena, err));
 out:

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/version.h"
 #include "cluster/cluster_verdict.h"
+#include "cluster/part.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 #include "cluster/summary.h"
@@ -31,13 +32,15 @@ static void put_choice(gm_json_out *out, const char *key, const char *choices, u
 }
 
 gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_analysis *analysis,
-                                   const gm_fit_options *options, gm_error *err)
+                                   const gm_trace *trace, const gm_fit_options *options,
+                                   gm_error *err)
 {
     const gm_umap_options *umap = &options->umap;
     const gm_hdbscan_options *hdbscan = &analysis->hdbscan;
     const gm_languages *spoken = &analysis->words.languages;
     gm_json_out out = {0};
     gm_json_open_object(&out, NULL);
+    gm_status status = gm_part_put(&out, trace, options, err);
     put_choice(&out, "usage", GM_USAGE_CHOICES, options->usage);
     put_choice(&out, "metric", GM_METRIC_CHOICES, options->metric);
     gm_json_put_i64(&out, "n_neighbors", options->n_neighbors);
@@ -82,7 +85,9 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_f64(&out, "lift_min", GM_LIFT_MIN);
     gm_json_put_f64(&out, "lift_smoothing", GM_LIFT_SMOOTH);
     gm_json_close_object(&out);
-    return finish(json, arena, &out, err);
+    if (status == GM_OK) return finish(json, arena, &out, err);
+    gm_text_clear(&out.text);
+    return status;
 }
 
 static void put_figure(gm_json_out *out, const char *key, double value)

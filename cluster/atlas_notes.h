@@ -11,7 +11,8 @@
 
 /* Every parameter as it was used, defaults and automatic choices included. */
 gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_analysis *analysis,
-                                   const gm_fit_options *options, gm_error *err) GM_MUST_USE;
+                                   const gm_trace *trace, const gm_fit_options *options,
+                                   gm_error *err) GM_MUST_USE;
 
 /* How far to trust it; figures rounded to 6 decimals, what is not known is null. */
 gm_status gm_atlas_note_quality(const char **json, gm_arena *arena, const gm_analysis *analysis,

@@ -5,6 +5,7 @@
 #include "cluster/page_assets.h"
 #include "cluster/page_data.h"
 #include "cluster/page_quality.h"
+#include "cluster/part.h"
 #include "cluster/summary.h"
 
 #include <math.h>
@@ -24,8 +25,10 @@ static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
     size_t noise = gm_atlas_n_noise(atlas);
     gm_usage_kind kind;
+    gm_text part = {0};
     gm_status status = gm_from_atlas_usage(&kind, atlas, err);
-    if (status != GM_OK) return status;
+    if (status == GM_OK) status = gm_part_say(&part, atlas, err);
+    if (status != GM_OK) goto out;
     const bool counts = kind == GM_USAGE_COUNTS;
     gm_html_raw(page, "<header>\n");
     gm_html_heading(page, 1, "Expert atlas");
@@ -41,9 +44,12 @@ static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
         atlas->n_experts, atlas->n_layers, atlas->n_clusters, gm_plural(atlas->n_clusters),
         counts ? "counts" : "sums", noise, gm_plural(noise),
         atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0, noise == 1 ? "s" : "");
+    if (part.n > 0) gm_html_printf(page, " %s", part.at);
     gm_html_raw(page, "</p>\n");
     status = gm_page_put_lights(page, atlas, err);
     gm_html_raw(page, "</header>\n<main>\n");
+out:
+    gm_text_clear(&part);
     return status;
 }
 

@@ -7,8 +7,10 @@
 #include "cluster/cluster_verdict.h"
 #include "cluster/counterpart.h"
 #include "cluster/from_atlas.h"
+#include "cluster/part.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
+#include "formats/shape.h"
 #include "text/terminal.h"
 
 #include <math.h>
@@ -29,31 +31,89 @@ static const char details[] =
     "    corpus's; for a layer, the mean over clusters.\n"
     "  experts: important experts of both, of this cluster, of the counterpart.\n"
     "\n"
-    "Experts are compared by number, if both models have the same sizes and both atlases\n"
-    "count choices or both sum gates (fit --usage). Each atlas's usage is that of its own\n"
-    "documents.\n"
+    "Experts are compared by number, in the layers that both atlases have (fit --layers), if\n"
+    "both models have the same sizes and both atlases count choices or both sum gates (fit\n"
+    "--usage). Each atlas's usage is that of its own documents.\n"
     "  gm-cluster compare run.atlas.h5 seed43.atlas.h5\n"
     "  gm-cluster compare base.atlas.h5 instruct.atlas.h5 --json\n"
     "  gm-cluster compare run.atlas.h5 mine.csv --column topic\n";
 
+/* Profiles of an atlas's clusters in the layers of both. */
+typedef struct profiles {
+    float *usage;       /* (C,M,E) */
+    float *corpus;      /* (M,E) */
+    uint8_t *important; /* (C,M,E) */
+} profiles;
+
 /* What is compared. */
 typedef struct comparison {
     const char *path[2];
+    gm_text part[2];         /* a sentence, of an atlas of a part of its trace */
     gm_atlas *atlas, *other; /* other NULL: a table */
     gm_csv table;
     gm_grouping first, second;
     gm_side_by_side s;
     bool same_sizes;        /* of two atlases' models */
     gm_usage_kind usage[2]; /* of the atlases, where they are */
-    bool by_expert;         /* sizes and what usage is are the same */
+    bool by_expert;         /* sizes and what usage is are the same, and M > 0 */
+    int n_layers;           /* M layers of both atlases, if they are of the same sizes */
+    const int *layer;       /* (M) the model's numbers, in the arena */
+    profiles of[2];         /* if by_expert */
+    gm_arena arena;
 } comparison;
 
 /* ---- experts ---- */
 
+static bool same_list(const int *a, int n_a, const int *b, int n_b)
+{
+    return n_a == n_b && memcmp(a, b, (size_t)n_a * sizeof *a) == 0;
+}
+
+/* Have their traces the same layers, or they themselves? */
 static bool same_sizes(const gm_atlas *a, const gm_atlas *b)
 {
-    return b && a->n_layers == b->n_layers && a->n_experts == b->n_experts &&
-           memcmp(a->layer_of_moe, b->layer_of_moe, (size_t)a->n_layers * sizeof(int)) == 0;
+    return b && a->n_experts == b->n_experts &&
+           (same_list(a->trace_layer, a->n_trace_layers, b->trace_layer, b->n_trace_layers) ||
+            same_list(a->layer_of_moe, a->n_layers, b->layer_of_moe, b->n_layers));
+}
+
+static gm_status find_layers(comparison *c, gm_error *err)
+{
+    const gm_atlas *a = c->atlas, *b = c->other;
+    int *layer = gm_arena_alloc(&c->arena, (size_t)a->n_layers, sizeof *layer);
+    if (layer == NULL) return gm_fail(err, GM_EMEM, "no memory for %d layers", a->n_layers);
+    for (int l = 0; l < a->n_layers; l++)
+        if (gm_find_layer(b->layer_of_moe, b->n_layers, a->layer_of_moe[l]) >= 0)
+            layer[c->n_layers++] = a->layer_of_moe[l];
+    c->layer = layer;
+    return GM_OK;
+}
+
+/* Rows of the layers of both from an atlas's array (n,L,E) of items, to (n,M,E). */
+static void take_layers(void *out, const void *of_atlas, size_t n, size_t item, const comparison *c,
+                        const gm_atlas *atlas)
+{
+    const size_t row = (size_t)atlas->n_experts * item, L = (size_t)atlas->n_layers;
+    uint8_t *to = out;
+    for (size_t i = 0; i < n; i++)
+        for (int l = 0; l < c->n_layers; l++, to += row) {
+            const int at = gm_find_layer(atlas->layer_of_moe, atlas->n_layers, c->layer[l]);
+            memcpy(to, (const uint8_t *)of_atlas + (i * L + (size_t)at) * row, row);
+        }
+}
+
+static gm_status take_profiles(profiles *out, comparison *c, const gm_atlas *atlas, gm_error *err)
+{
+    const size_t C = atlas->n_clusters, dim = (size_t)c->n_layers * (size_t)atlas->n_experts;
+    out->usage = gm_arena_alloc(&c->arena, C * dim, sizeof *out->usage);
+    out->corpus = gm_arena_alloc(&c->arena, dim, sizeof *out->corpus);
+    out->important = gm_arena_alloc(&c->arena, C * dim, sizeof *out->important);
+    if (!out->usage || !out->corpus || !out->important)
+        return gm_fail(err, GM_EMEM, "no memory for the profiles of %zu clusters", C);
+    take_layers(out->usage, atlas->usage, C, sizeof *out->usage, c, atlas);
+    take_layers(out->corpus, atlas->corpus_usage, 1, sizeof *out->corpus, c, atlas);
+    take_layers(out->important, atlas->important, C, sizeof *out->important, c, atlas);
+    return GM_OK;
 }
 
 /* Half the sum of differences of the shares that experts have of a layer's choices, or of the sum
@@ -61,7 +121,7 @@ static bool same_sizes(const gm_atlas *a, const gm_atlas *b)
 static double moved(const comparison *c, size_t layer)
 {
     const size_t E = (size_t)c->atlas->n_experts;
-    const float *p = c->atlas->corpus_usage + layer * E, *q = c->other->corpus_usage + layer * E;
+    const float *p = c->of[0].corpus + layer * E, *q = c->of[1].corpus + layer * E;
     double sum[2] = {0}, differences = 0;
     for (size_t e = 0; e < E; e++) sum[0] += (double)p[e], sum[1] += (double)q[e];
     for (size_t e = 0; e < E; e++)
@@ -73,11 +133,11 @@ static double moved(const comparison *c, size_t layer)
 static double profile(const comparison *c, size_t cluster, size_t first, size_t n)
 {
     const int32_t counterpart = c->s.of_first[cluster].group;
-    const size_t L = (size_t)c->atlas->n_layers, E = (size_t)c->atlas->n_experts, at = first * E;
+    const size_t E = (size_t)c->atlas->n_experts, dim = (size_t)c->n_layers * E, at = first * E;
     if (counterpart < 0) return NAN;
-    return gm_profile_correlation(
-        c->atlas->usage + cluster * L * E + at, c->atlas->corpus_usage + at,
-        c->other->usage + (size_t)counterpart * L * E + at, c->other->corpus_usage + at, n * E);
+    return gm_profile_correlation(c->of[0].usage + cluster * dim + at, c->of[0].corpus + at,
+                                  c->of[1].usage + (size_t)counterpart * dim + at,
+                                  c->of[1].corpus + at, n * E);
 }
 
 /* The mean over clusters that have one. */
@@ -101,9 +161,9 @@ typedef struct expert_counts {
 static expert_counts count_experts(const comparison *c, size_t cluster)
 {
     const int32_t counterpart = c->s.of_first[cluster].group;
-    const size_t dim = (size_t)c->atlas->n_layers * (size_t)c->atlas->n_experts;
-    const uint8_t *here = c->atlas->important + cluster * dim;
-    const uint8_t *there = counterpart < 0 ? NULL : c->other->important + (size_t)counterpart * dim;
+    const size_t dim = (size_t)c->n_layers * (size_t)c->atlas->n_experts;
+    const uint8_t *here = c->of[0].important + cluster * dim;
+    const uint8_t *there = counterpart < 0 ? NULL : c->of[1].important + (size_t)counterpart * dim;
     expert_counts n = {0};
     for (size_t i = 0; i < dim; i++) {
         n.here += here[i];
@@ -132,6 +192,7 @@ static void print_side(const comparison *c, int side)
     printf("%zu document%s, %zu %s%s; of those in both %zu (%.1f %%) in none\n", g->n,
            gm_plural(g->n), g->n_groups, atlas ? "cluster" : "group", gm_plural(g->n_groups),
            c->s.n_none[side], 100.0 * (double)c->s.n_none[side] / (double)c->s.n_both);
+    if (c->part[side].n > 0) puts(c->part[side].at);
 }
 
 static void print_agreement(const comparison *c)
@@ -161,10 +222,12 @@ static void print_layers(const comparison *c)
 {
     static const char *const of_usage[] = {
         [GM_USAGE_COUNTS] = "counts choices", [GM_USAGE_GATES] = "sums gates"};
-    if (c->same_sizes && !c->by_expert)
+    if (c->same_sizes && c->usage[0] != c->usage[1])
         printf(
             "\nThe first atlas %s, the second %s, so they cannot be compared expert by expert.\n",
             of_usage[c->usage[0]], of_usage[c->usage[1]]);
+    if (c->same_sizes && c->n_layers == 0)
+        puts("\nNo layer is in both atlases, so they cannot be compared expert by expert.");
     if (!c->by_expert) return;
     if (c->usage[0] == GM_USAGE_GATES)
         puts("\nBoth atlases sum gates: moved is a share of that sum, not of choices.");
@@ -172,8 +235,8 @@ static void print_layers(const comparison *c)
         puts("\nThe two models differ, so a comparison expert by expert is meaningful only if one "
              "was trained from the other.");
     printf("\n%5s %7s %7s\n", "layer", "moved", "profile");
-    for (size_t l = 0; l < (size_t)c->atlas->n_layers; l++) {
-        printf("%5d", c->atlas->layer_of_moe[l]);
+    for (size_t l = 0; l < (size_t)c->n_layers; l++) {
+        printf("%5d", c->layer[l]);
         print_figure(" ", moved(c, l)), print_figure(" ", layer_profile(c, l));
         putchar('\n');
     }
@@ -222,7 +285,7 @@ static void print_clusters(const comparison *c)
         print_counterpart(c, m);
         if (c->by_expert) {
             const expert_counts n = count_experts(c, g);
-            print_figure(" ", profile(c, g, 0, (size_t)c->atlas->n_layers));
+            print_figure(" ", profile(c, g, 0, (size_t)c->n_layers));
             printf(" %3zu/%3zu/%3zu", n.both, n.here, n.there);
         }
         print_title(c->atlas, g);
@@ -279,7 +342,7 @@ static void put_cluster(gm_json_out *out, const comparison *c, size_t g)
     gm_json_put_f64(out, "jaccard", m->jaccard);
     if (c->by_expert) {
         const expert_counts n = count_experts(c, g);
-        gm_json_put_f64(out, "profile", profile(c, g, 0, (size_t)c->atlas->n_layers));
+        gm_json_put_f64(out, "profile", profile(c, g, 0, (size_t)c->n_layers));
         gm_json_put_u64(out, "experts", n.here);
         gm_json_put_u64(out, "other_experts", n.there);
         gm_json_put_u64(out, "experts_both", n.both);
@@ -297,9 +360,9 @@ static gm_status print_json(const comparison *c, gm_error *err)
     put_agreement(&out, "all", c->s.n_both, &c->s.all);
     put_agreement(&out, "grouped", c->s.n_grouped, &c->s.grouped);
     gm_json_open_array(&out, "layers");
-    for (size_t l = 0; c->by_expert && l < (size_t)c->atlas->n_layers; l++) {
+    for (size_t l = 0; c->by_expert && l < (size_t)c->n_layers; l++) {
         gm_json_open_object(&out, NULL);
-        gm_json_put_i64(&out, "layer", c->atlas->layer_of_moe[l]);
+        gm_json_put_i64(&out, "layer", c->layer[l]);
         gm_json_put_f64(&out, "moved", moved(c, l));
         gm_json_put_f64(&out, "profile", layer_profile(c, l));
         gm_json_close_object(&out);
@@ -337,11 +400,17 @@ static gm_status compare(comparison *c, const char *column, gm_error *err)
         GM_TRY(gm_grouping_of_atlas(&c->second, c->other, key, err));
         GM_TRY(gm_from_atlas_usage(&c->usage[1], c->other, err));
     }
+    GM_TRY(gm_part_say(&c->part[0], c->atlas, err));
+    if (c->other) GM_TRY(gm_part_say(&c->part[1], c->other, err));
     GM_TRY(gm_grouping_of_atlas(&c->first, c->atlas, key, err));
     GM_TRY(gm_side_by_side_find(&c->s, &c->first, &c->second, err));
     GM_TRY(gm_from_atlas_usage(&c->usage[0], c->atlas, err));
     c->same_sizes = same_sizes(c->atlas, c->other);
-    c->by_expert = c->same_sizes && c->usage[0] == c->usage[1];
+    if (c->same_sizes) GM_TRY(find_layers(c, err));
+    c->by_expert = c->n_layers > 0 && c->usage[0] == c->usage[1];
+    if (!c->by_expert) goto out;
+    GM_TRY(take_profiles(&c->of[0], c, c->atlas, err));
+    GM_TRY(take_profiles(&c->of[1], c, c->other, err));
 out:
     return status;
 }
@@ -382,6 +451,9 @@ out:
     gm_grouping_clear(&c.first);
     gm_grouping_clear(&c.second);
     gm_csv_clear(&c.table);
+    gm_text_clear(&c.part[0]);
+    gm_text_clear(&c.part[1]);
+    gm_arena_clear(&c.arena);
     gm_atlas_close(c.atlas);
     gm_atlas_close(c.other);
     return gm_cli_end("gm-cluster", "compare", status, usage, &err);

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cluster/about.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/from_atlas.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
 
@@ -132,7 +133,7 @@ int gm_cluster_find(int argc, char **argv)
     usage = false;
     const gm_opt_list words = {(const char **)(argv + 2), (size_t)argc - 2};
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
-    if (path) GM_TRY(gm_trace_open(&trace, path, &err));
+    if (path) GM_TRY(gm_atlas_open_trace(&trace, atlas, path, &err));
     GM_TRY(gm_about_find(&about, atlas, trace, &words, &err));
     if (json)
         GM_TRY(print_json(atlas, &about, (size_t)most, &err));

@@ -8,8 +8,10 @@
 #include "cluster/cluster_verdict.h"
 #include "cluster/gpu.h"
 #include "cluster/map_options.h"
+#include "cluster/part.h"
 #include "cluster/report.h"
 #include "cluster/summary.h"
+#include "formats/layer_list.h"
 
 #include <stdlib.h>
 
@@ -17,6 +19,9 @@ typedef struct fit_command {
     gm_fit_options how;
     const char *out, *report, *figures, *snippets, *device;
     int snippet; /* read from `snippets` */
+    const char *layers;
+    gm_layer_list layer; /* read from `layers` */
+    gm_opt_list subsets;
     gm_map_choices map;
     int usage, keywords, stop, quality; /* choices */
     int64_t target, cluster_dim;
@@ -31,7 +36,8 @@ static const char details[] =
     "10,000 and 200 beyond, plus 200 with --densmap; --min-cluster-size N/200, at least 15;\n"
     "--min-samples 15, or min-cluster-size if that is smaller. The article's settings are\n"
     "--metric euclidean --min-dist 0.1 --no-stems.\n"
-    "  gm-cluster fit run.trace.h5 -o run.atlas.h5 --report run.html --figures figures\n";
+    "  gm-cluster fit run.trace.h5 -o run.atlas.h5 --report run.html --figures figures\n"
+    "  gm-cluster fit run.trace.h5 -o late.atlas.h5 --layers 14-27 --subset code\n";
 
 static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *err)
 {
@@ -46,6 +52,12 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "folder for figures (PNG)"},
         {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace existing files"},
         {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_GPU_HELP},
+        {.kind = GM_OPT_GROUP, .help = "A part of the trace"},
+        {GM_OPT_TEXT, "layers", &c->layers, 0, 0, "LIST",
+         "only the experts of these layers of the model, 14-27 or 1,3,5-8"},
+        {GM_OPT_LIST, "subset", &c->subsets, 0, 0, "NAME", "only documents of this subset"},
+        {GM_OPT_I64, "min-tokens", &c->how.min_tokens, 0, UINT32_MAX, "N",
+         "only documents of at least N tokens"},
         {.kind = GM_OPT_GROUP, .help = "Distances and map"},
         {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES,
          "how documents use experts: count choices, or sum gates"},
@@ -99,6 +111,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
     GM_TRY(gm_device_parse(&device, c->device, err));
     GM_TRY(gm_map_choices_check(&c->map, &c->how.umap, err));
+    if (c->layers) GM_TRY(gm_layer_list_parse(&c->layer, c->layers, err));
     if (c->target > 0 && c->map.min_cluster_size > 0)
         return gm_fail(err, GM_EARG,
                        "--target-clusters chooses --min-cluster-size; give only one of them");
@@ -119,11 +132,33 @@ static void apply_choices(fit_command *c)
     const gm_map_targets targets = targets_of(how);
     gm_map_choices_apply(&c->map, &targets);
     how->usage = (gm_usage_kind)c->usage;
+    how->by_subset = c->subsets.n > 0;
     how->cluster_dim = (int)c->cluster_dim;
     how->target_clusters = (size_t)c->target;
     how->naming.method = (gm_keyword_method)c->keywords;
     how->naming.stop = (gm_stop_choice)c->stop;
     how->quality = (gm_quality_level)c->quality;
+}
+
+/* Open the trace, and leave of it what the map is to be of. */
+static gm_status open_trace(gm_trace **out, const fit_command *c, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int *layer = NULL;
+    GM_TRY(gm_trace_open(out, path, err));
+    const gm_trace_info *info = gm_trace_get_info(*out);
+    gm_trace_choice choice = {.subset = c->subsets.at,
+                              .n_subsets = c->subsets.n,
+                              .min_tokens = (uint32_t)c->how.min_tokens};
+    layer = gm_alloc((size_t)info->n_layers, sizeof *layer);
+    if (layer == NULL) GM_FAIL(GM_EMEM, "no memory for %d layers", info->n_layers);
+    GM_TRY(gm_layer_list_choose(layer, &choice.n_layers, &c->layer, info->layer_of_moe,
+                                info->n_layers, err));
+    choice.layer = layer;
+    GM_TRY(gm_trace_narrow(*out, &choice, err));
+out:
+    gm_free(layer);
+    return status;
 }
 
 static gm_status open_gpu(fit_command *c, const gm_trace *trace, gm_error *err)
@@ -146,11 +181,11 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     gm_arena arena = {0};
     gm_atlas atlas;
     const char *note = "";
-    gm_text times = {0};
+    gm_text times = {0}, part = {0};
     gm_isa unused;
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
-    GM_TRY(gm_trace_open(&trace, trace_path, err));
+    GM_TRY(open_trace(&trace, c, trace_path, err));
     const gm_report_options report = {.html = c->report,
                                       .name = c->out,
                                       .figures = c->figures,
@@ -178,6 +213,8 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
            atlas.n, gm_plural(atlas.n), atlas.n_clusters, gm_plural(atlas.n_clusters),
            100.0 * (double)gm_atlas_n_noise(&atlas) / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
+    GM_TRY(gm_part_say(&part, &atlas, err));
+    if (part.n > 0) puts(part.at);
     const gm_dimensions *d = &analysis.dimensions;
     if (d->dim > 2)
         printf("clusters of %d dimensions against the map's own %zu: ARI %.4f, AMI %.4f, noise in "
@@ -195,6 +232,7 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
 out:
     gm_gpu_close(c->how.gpu);
     gm_text_clear(&times);
+    gm_text_clear(&part);
     gm_arena_clear(&arena);
     gm_analysis_clear(&analysis);
     gm_trace_close(trace);
@@ -219,5 +257,7 @@ int gm_cluster_fit(int argc, char **argv)
         status = run(&c, argv[1], line.at, &err);
     }
     gm_text_clear(&line);
+    gm_layer_list_clear(&c.layer);
+    gm_opt_list_clear(&c.subsets);
     return gm_cli_end("gm-cluster", "fit", status, usage, &err);
 }

@@ -70,7 +70,7 @@ static const struct {
 } meanings[] = {
     {"level",
      "measured over all documents (full), over samples, or only where it costs nothing (none)"},
-    {"documents", "in the trace"},
+    {"documents", "on the map"},
     {"clusters", "that were found"},
     {"noise_share", "documents that belong to no cluster"},
     {"noise_by_subset", "the same for each subset"},

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/cluster_verdict.h"
+#include "cluster/part.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
@@ -25,6 +26,16 @@ static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
                top[i].expert, (double)top[i].lift);
 }
 
+/* Nothing for a map of a whole trace. */
+static gm_status print_part(const gm_atlas *atlas, gm_error *err)
+{
+    gm_text sentence = {0};
+    gm_status status = gm_part_say(&sentence, atlas, err);
+    if (status == GM_OK && sentence.n > 0) gm_print_text(stdout, 0, sentence.at), putchar('\n');
+    gm_text_clear(&sentence);
+    return status;
+}
+
 static gm_status print_table(const gm_atlas *atlas, gm_error *err)
 {
     const char *note;
@@ -37,6 +48,8 @@ static gm_status print_table(const gm_atlas *atlas, gm_error *err)
     printf("%zu document%s, %zu cluster%s, %zu document%s (%.1f %%) in none\n", atlas->n,
            gm_plural(atlas->n), atlas->n_clusters, gm_plural(atlas->n_clusters), noise,
            gm_plural(noise), atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    status = print_part(atlas, err);
+    if (status != GM_OK) return status;
     if (note[0]) puts(note);
     putchar('\n');
     if (atlas->n_clusters == 0) return gm_verdict_print(stdout, atlas->quality, err);

@@ -36,7 +36,12 @@
  *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /language, /node,
  *            /bound (N+1), /merge (N-1), /edge, /pair (2), /place (N or 0), /axis (D): dimension
  *            scales; /layer holds model layers
- *   /parameters, /quality: an attribute for each figure, and all of them as `json`
+ *   /trace_layer i32: all MoE layers of the trace, of which /layer are some or all. Files without
+ *            it are of all, whatever their schema
+ *   /parameters, /quality: an attribute for each figure, and all of them as `json`. Of a part of a
+ *            trace (gm_trace_choice) the parameters name the `layers`, the `subsets`, the
+ *            `min_tokens`, and how many documents the trace has, `trace_documents`; those that were
+ *            not chosen by are missing
  *   root attributes: schema, the trace's fingerprint, the model, the command, provenance
  */
 #ifndef GM_ATLAS_H
@@ -66,6 +71,8 @@ typedef struct gm_atlas {
     int n_layers, n_experts, n_chosen; /* L, E, K */
     int cluster_dim;                   /* ++ D; at most 2: clusters were found on the map */
     const int *layer_of_moe;           /* (L) */
+    int n_trace_layers;                /* at least L */
+    const int *trace_layer;            /* (n_trace_layers) + those of the trace, (L) where NULL */
     /* documents */
     const float *xy;                    /* (N,2) */
     const int32_t *cluster;             /* (N) -1 noise */

@@ -2,6 +2,7 @@
  * through can be indexed, divided by and shown.
  */
 #include "formats/atlas_schema.h"
+#include "formats/shape.h"
 
 #include <float.h>
 #include <math.h>
@@ -164,12 +165,25 @@ static gm_status check_clusters(const gm_atlas *a, hid_t file, gm_error *err)
     return status;
 }
 
+static gm_status check_ascent(const int *layer, int n, const char *name, hid_t file, gm_error *err)
+{
+    for (int i = 0; i < n; i++)
+        if (layer[i] < 0 || (i > 0 && layer[i] <= layer[i - 1]))
+            return gm_h5_fail(err, GM_EFORMAT, file, "'%s' does not ascend at index %d", name, i);
+    return GM_OK;
+}
+
 static gm_status check_layers(const gm_atlas *a, hid_t file, gm_error *err)
 {
-    for (int i = 0; i < a->n_layers; i++)
-        if (a->layer_of_moe[i] < 0 || (i > 0 && a->layer_of_moe[i] <= a->layer_of_moe[i - 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/layer' does not ascend at index %d", i);
-    return GM_OK;
+    gm_status status = check_ascent(a->layer_of_moe, a->n_layers, "/layer", file, err);
+    if (status == GM_OK)
+        status = check_ascent(a->trace_layer, a->n_trace_layers, "/trace_layer", file, err);
+    for (int i = 0; status == GM_OK && i < a->n_layers; i++)
+        if (gm_find_layer(a->trace_layer, a->n_trace_layers, a->layer_of_moe[i]) < 0)
+            status =
+                gm_h5_fail(err, GM_EFORMAT, file, "layer %d of '/layer' is not in '/trace_layer'",
+                           a->layer_of_moe[i]);
+    return status;
 }
 
 /* Is it NaN, or within [lo, 1]? */

@@ -1,5 +1,6 @@
 /* atlas_read.c - reading an atlas, with every shape checked; ranges: atlas_check.c. */
 #include "formats/atlas_schema.h"
+#include "formats/layer_list.h"
 
 #include <string.h>
 
@@ -56,7 +57,7 @@ static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *
     gm_status status = GM_OK;
     int64_t L, E, K;
     GM_TRY(gm_h5_check_schemas(file, "gm-atlas", 1, GM_ATLAS_SCHEMA, schema, err));
-    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, 10000, &L, err));
+    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, GM_MOST_LAYERS, &L, err));
     GM_TRY(gm_h5_get_i64(file, "n_experts", 1, UINT16_MAX, &E, err));
     GM_TRY(gm_h5_get_i64(file, "n_chosen", 1, E, &K, err));
     atlas->n_layers = (int)L;
@@ -159,6 +160,29 @@ out:
     return status;
 }
 
+/* The layers of its trace; its own where the file does not say. Read after /layer. */
+static gm_status read_trace_layers(hid_t file, open_atlas *open, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_atlas *atlas = &open->atlas;
+    const uint64_t any[] = {GM_H5_ANY};
+    uint64_t n = (uint64_t)atlas->n_layers;
+    void *layer = NULL;
+    atlas->trace_layer = atlas->layer_of_moe;
+    if (gm_h5_has(file, "/trace_layer")) {
+        GM_TRY(
+            gm_h5_read_all(file, "/trace_layer", GM_H5_I32, 1, any, &open->arena, &layer, &n, err));
+        atlas->trace_layer = layer;
+    }
+    if (n < (uint64_t)atlas->n_layers || n > GM_MOST_LAYERS)
+        status =
+            gm_h5_fail(err, GM_ESHAPE, file, "'/trace_layer' has %llu layers, expected %d to %d",
+                       (unsigned long long)n, atlas->n_layers, GM_MOST_LAYERS);
+    atlas->n_trace_layers = status == GM_OK ? (int)n : 0;
+out:
+    return status;
+}
+
 gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -171,6 +195,7 @@ gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err)
     GM_TRY(read_texts(file, open, err));
     for (int i = 0; i < GM_ATLAS_N_COLUMNS; i++)
         GM_TRY(read_column(file, &gm_atlas_columns[i], open, err));
+    GM_TRY(read_trace_layers(file, open, err));
     GM_TRY(gm_atlas_check(&open->atlas, file, err));
     *out = &open->atlas;
     open = NULL;

@@ -37,6 +37,10 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
         GM_TRY(gm_h5_make_group(file, group[i], err));
     GM_TRY(gm_h5_make_scale(file, "/layer", atlas->layer_of_moe, (size_t)atlas->n_layers,
                             "layer of the model, dense layers counted", err));
+    if (atlas->trace_layer)
+        GM_TRY(gm_h5_make_scale(file, "/trace_layer", atlas->trace_layer,
+                                (size_t)atlas->n_trace_layers,
+                                "all MoE layers of the trace, of which /layer are some", err));
     GM_TRY(gm_h5_make_scale(file, "/expert", count, (size_t)atlas->n_experts, NULL, err));
     GM_TRY(gm_h5_make_scale(file, "/cluster", count, atlas->n_clusters, NULL, err));
     GM_TRY(gm_h5_make_scale(file, "/keyword", count, GM_N_KEYWORDS, "0 is the best", err));

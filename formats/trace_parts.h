@@ -20,6 +20,14 @@ typedef struct gm_trace_part {
     gm_trace_sizes sizes;
 } gm_trace_part;
 
+/* What gm_trace_narrow left of a trace. */
+typedef struct gm_trace_view {
+    gm_trace_info info;
+    gm_trace_samples samples;
+    const size_t *layer;    /* (info.n_layers) rows of the whole's layers */
+    const size_t *document; /* (samples.n) places in the whole's samples */
+} gm_trace_view;
+
 struct gm_trace {
     gm_trace_file head;  /* the file itself, the index, or the first shard */
     bool is_shards;      /* shards of a folder or a list: each counts from 0 */
@@ -30,6 +38,7 @@ struct gm_trace {
     gm_trace_sizes sizes; /* of the whole */
     uint64_t n_read;      /* documents of the corpus that the shards cover */
     gm_trace_samples samples;
+    gm_trace_view *view; /* in the arena; NULL: all of it */
     gm_trace_skips skips;
     gm_names subsets;           /* holds samples.subset_name */
     gm_trace_spelling spelling; /* of all parts, once it was asked for; offset NULL: not yet */
@@ -60,6 +69,11 @@ gm_status gm_trace_read_spelling(gm_trace *trace, gm_error *err) GM_MUST_USE;
  * are in range. */
 gm_status gm_trace_check_spelling(const gm_trace_spelling *spelling, const char *where,
                                   gm_status code, gm_error *err) GM_MUST_USE;
+
+/* The rows of the whole, counted as `column` counts them (documents or tokens), that rows [first,
+ * first + n) of a narrowed trace are: row (n), written, ascending. */
+void gm_trace_whole_rows(uint64_t *row, const gm_trace *trace, gm_trace_column column,
+                         uint64_t first, size_t n);
 
 /* Read /samples and /corpus of all parts. */
 gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err) GM_MUST_USE;

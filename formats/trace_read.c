@@ -41,14 +41,24 @@ void gm_trace_close(gm_trace *trace)
     gm_free(trace);
 }
 
-const gm_trace_info *gm_trace_get_info(const gm_trace *trace)
+const gm_trace_info *gm_trace_get_whole_info(const gm_trace *trace)
 {
     return &trace->head.info;
 }
 
-const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace)
+const gm_trace_samples *gm_trace_get_whole_samples(const gm_trace *trace)
 {
     return &trace->samples;
+}
+
+const gm_trace_info *gm_trace_get_info(const gm_trace *trace)
+{
+    return trace->view ? &trace->view->info : &trace->head.info;
+}
+
+const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace)
+{
+    return trace->view ? &trace->view->samples : &trace->samples;
 }
 
 const gm_trace_skips *gm_trace_get_skips(const gm_trace *trace)
@@ -58,12 +68,12 @@ const gm_trace_skips *gm_trace_get_skips(const gm_trace *trace)
 
 uint64_t gm_trace_n_tokens(const gm_trace *trace)
 {
-    return trace->sizes.T;
+    return trace->view ? trace->view->samples.offset[trace->view->samples.n] : trace->sizes.T;
 }
 
 uint64_t gm_trace_n_logits(const gm_trace *trace)
 {
-    return trace->sizes.S;
+    return trace->view ? 0 : trace->sizes.S;
 }
 
 void gm_trace_get_block(const gm_trace *trace, uint64_t *number, uint64_t *n_read, bool *more)
@@ -87,6 +97,10 @@ const char *gm_trace_digest(const gm_trace *trace)
 
 size_t gm_trace_batch(const gm_trace *trace, uint64_t first, size_t most)
 {
+    if (trace->view) {
+        const uint64_t left = gm_trace_n_tokens(trace) - first;
+        return left < most ? (size_t)left : most;
+    }
     for (size_t i = 0; i < trace->n_parts; i++) {
         uint64_t end = trace->part[i].token + trace->part[i].sizes.T;
         if (first < end) return end - first < most ? (size_t)(end - first) : most;
@@ -201,6 +215,66 @@ static gm_status take_experts(void *out, size_t done, const gm_h5_set *set, uint
     return take_converted((uint8_t *)to, set, first, n, sizeof *to, widen_experts, err);
 }
 
+/* ---- rows of a part of the trace ---- */
+
+/* One row of the whole to one of the part: the chosen layers' blocks, or all of a row without
+ * layers. */
+static void keep_layers(uint8_t *out, const uint8_t *row, const gm_trace_view *view, int rank,
+                        size_t block)
+{
+    if (rank == 1) {
+        memcpy(out, row, block);
+        return;
+    }
+    for (size_t l = 0; l < (size_t)view->info.n_layers; l++)
+        memcpy(out + l * block, row + view->layer[l] * block, block);
+}
+
+/* Rows [first, first + n) of the part, whose items take `item` bytes in memory. Stretches of the
+ * whole are read, and of each its chosen rows are kept: rows that lie between them were in the same
+ * chunks. */
+static gm_status for_kept(gm_trace *trace, gm_trace_column column, uint64_t first, size_t n,
+                          size_t item, take_rows *take, void *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_view *view = trace->view;
+    const gm_h5_layout layout = gm_trace_layout(column, &trace->sizes);
+    const size_t block = layout.rank > 2 ? (size_t)layout.dim[2] * item : item;
+    const size_t whole = layout.rank > 1 ? (size_t)layout.dim[1] * block : block;
+    const size_t kept = layout.rank > 1 ? (size_t)view->info.n_layers * block : block;
+    const size_t most = READ_BYTES / whole + 1;
+    const uint64_t rows = column == GM_COL_COUNTS ? view->samples.n : gm_trace_n_tokens(trace);
+    if (first > rows || n > rows - first)
+        return gm_fail(err, GM_EARG, "rows %llu to %llu requested of a part with %llu",
+                       (unsigned long long)first, (unsigned long long)(first + n),
+                       (unsigned long long)rows);
+    uint64_t *row = gm_alloc(n, sizeof *row);
+    uint8_t *stretch = gm_alloc2(most, whole, 1);
+    if (!row || !stretch) GM_FAIL(GM_EMEM, "no memory to read '%s'", trace->head.path);
+    gm_trace_whole_rows(row, trace, column, first, n);
+    for (size_t i = 0, here; i < n; i += here) {
+        for (here = 1; i + here < n && row[i + here] - row[i] < most;) here++;
+        const size_t span = (size_t)(row[i + here - 1] - row[i]) + 1;
+        GM_TRY(for_rows(trace, column, row[i], span, take, stretch, err));
+        for (size_t k = i; k < i + here; k++)
+            keep_layers((uint8_t *)out + k * kept, stretch + (size_t)(row[k] - row[i]) * whole,
+                        view, layout.rank, block);
+    }
+out:
+    gm_free(row);
+    gm_free(stretch);
+    return status;
+}
+
+static gm_status read_rows(gm_trace *trace, gm_trace_column column, uint64_t first, size_t n,
+                           size_t item, take_rows *take, void *out, gm_error *err)
+{
+    if (trace->view) return for_kept(trace, column, first, n, item, take, out, err);
+    return for_rows(trace, column, first, n, take, out, err);
+}
+
+/* ---- for readers ---- */
+
 /* GM_EABSENT unless the trace has the column. */
 static gm_status need(const gm_trace *trace, gm_trace_column column, const char *what,
                       gm_error *err)
@@ -212,7 +286,7 @@ static gm_status need(const gm_trace *trace, gm_trace_column column, const char 
 gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t *counts,
                                gm_error *err)
 {
-    return for_rows(trace, GM_COL_COUNTS, first, n, take_plain, counts, err);
+    return read_rows(trace, GM_COL_COUNTS, first, n, sizeof *counts, take_plain, counts, err);
 }
 
 gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint16_t *expert,
@@ -222,10 +296,13 @@ gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint1
     GM_TRY(need(trace, GM_COL_EXPERT, "choices", err));
     if (gate) GM_TRY(need(trace, GM_COL_GATE, "gates", err));
     if (mass || margin) GM_TRY(need(trace, GM_COL_MARGIN, "masses and margins", err));
-    if (expert) GM_TRY(for_rows(trace, GM_COL_EXPERT, first, n, take_experts, expert, err));
-    if (gate) GM_TRY(for_rows(trace, GM_COL_GATE, first, n, take_halves, gate, err));
-    if (mass) GM_TRY(for_rows(trace, GM_COL_MASS, first, n, take_halves, mass, err));
-    if (margin) GM_TRY(for_rows(trace, GM_COL_MARGIN, first, n, take_halves, margin, err));
+    if (expert)
+        GM_TRY(
+            read_rows(trace, GM_COL_EXPERT, first, n, sizeof *expert, take_experts, expert, err));
+    if (gate) GM_TRY(read_rows(trace, GM_COL_GATE, first, n, sizeof *gate, take_halves, gate, err));
+    if (mass) GM_TRY(read_rows(trace, GM_COL_MASS, first, n, sizeof *mass, take_halves, mass, err));
+    if (margin)
+        GM_TRY(read_rows(trace, GM_COL_MARGIN, first, n, sizeof *margin, take_halves, margin, err));
 out:
     return status;
 }
@@ -236,10 +313,13 @@ gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32
     gm_status status = GM_OK;
     GM_TRY(need(trace, GM_COL_TOKEN_ID, "choices", err));
     if (nll) GM_TRY(need(trace, GM_COL_NLL, "nll", err));
-    if (token_id) GM_TRY(for_rows(trace, GM_COL_TOKEN_ID, first, n, take_plain, token_id, err));
-    if (pos) GM_TRY(for_rows(trace, GM_COL_POS, first, n, take_plain, pos, err));
-    if (phase) GM_TRY(for_rows(trace, GM_COL_PHASE, first, n, take_plain, phase, err));
-    if (nll) GM_TRY(for_rows(trace, GM_COL_NLL, first, n, take_plain, nll, err));
+    if (token_id)
+        GM_TRY(read_rows(trace, GM_COL_TOKEN_ID, first, n, sizeof *token_id, take_plain, token_id,
+                         err));
+    if (pos) GM_TRY(read_rows(trace, GM_COL_POS, first, n, sizeof *pos, take_plain, pos, err));
+    if (phase)
+        GM_TRY(read_rows(trace, GM_COL_PHASE, first, n, sizeof *phase, take_plain, phase, err));
+    if (nll) GM_TRY(read_rows(trace, GM_COL_NLL, first, n, sizeof *nll, take_plain, nll, err));
 out:
     return status;
 }
@@ -249,6 +329,7 @@ gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float 
 {
     gm_status status = GM_OK;
     GM_TRY(need(trace, GM_COL_LOGITS, "logits", err));
+    if (trace->view) GM_FAIL(GM_EABSENT, "a part of a trace has no logits");
     if (logits) GM_TRY(for_rows(trace, GM_COL_LOGITS, first, n, take_halves, logits, err));
     if (token == NULL) goto out;
     GM_TRY(for_rows(trace, GM_COL_LOGITS_TOKEN, first, n, take_plain, token, err));
@@ -311,15 +392,12 @@ out:
     return status;
 }
 
-gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
-                              gm_error *err)
+/* Texts [first, first + n) of the whole. */
+static gm_status read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                            gm_error *err)
 {
     gm_status status = GM_OK;
     size_t done = 0;
-    GM_TRY(need(trace, GM_COL_TEXT_BYTES, "texts", err));
-    if (first > trace->samples.n || n > trace->samples.n - first)
-        return gm_fail(err, GM_EARG, "document %zu does not exist; there are %zu", first + n - 1,
-                       trace->samples.n);
     for (size_t p = 0; done < n; p++) {
         const gm_trace_part *part = &trace->part[p];
         const size_t at = first + done, part_end = (size_t)(part->document + part->sizes.N);
@@ -332,6 +410,47 @@ gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *
     }
 out:
     return status;
+}
+
+/* Those of a part of the trace: stretches of at most n texts are read, and the chosen ones kept. */
+static gm_status keep_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text stretch = {0};
+    uint64_t *row = gm_alloc(n, sizeof *row);
+    size_t *to = gm_alloc(n, sizeof *to);
+    if (!row || !to) GM_FAIL(GM_EMEM, "no memory for the places of %zu texts", n);
+    gm_trace_whole_rows(row, trace, GM_COL_TEXT_OFFSET, first, n);
+    for (size_t i = 0, here; i < n; i += here) {
+        for (here = 1; i + here < n && row[i + here] - row[i] < n;) here++;
+        const size_t span = (size_t)(row[i + here - 1] - row[i]) + 1;
+        stretch.n = 0;
+        GM_TRY(read_texts(trace, (size_t)row[i], span, &stretch, to, err));
+        for (size_t k = i; k < i + here; k++) {
+            const size_t at = (size_t)(row[k] - row[i]), from = at > 0 ? to[at - 1] : 0;
+            GM_TRY(gm_text_append(text, stretch.at + from, to[at] - from, err));
+            end[k] = text->n;
+        }
+    }
+out:
+    gm_text_clear(&stretch);
+    gm_free(row);
+    gm_free(to);
+    return status;
+}
+
+gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                              gm_error *err)
+{
+    const size_t all = gm_trace_get_samples(trace)->n;
+    gm_status status = need(trace, GM_COL_TEXT_BYTES, "texts", err);
+    if (status != GM_OK) return status;
+    if (first > all || n > all - first)
+        return gm_fail(err, GM_EARG, "document %zu does not exist; there are %zu", first + n - 1,
+                       all);
+    if (trace->view) return keep_texts(trace, first, n, text, end, err);
+    return read_texts(trace, first, n, text, end, err);
 }
 
 gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err)

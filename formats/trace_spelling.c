@@ -201,11 +201,12 @@ gm_status gm_trace_spell_texts(gm_trace *trace, size_t first, size_t n, gm_text 
     if (!gm_trace_has(&trace->head.info, GM_COL_SPELT_ID))
         return gm_fail(err, GM_EABSENT, "'%s' was recorded without the spelling of its tokens",
                        trace->head.path);
-    if (first > trace->samples.n || n > trace->samples.n - first)
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    if (first > samples->n || n > samples->n - first)
         return gm_fail(err, GM_EARG, "document %zu does not exist; there are %zu", first + n - 1,
-                       trace->samples.n);
+                       samples->n);
     if (n == 0) return GM_OK;
-    s.offset = trace->samples.offset + first;
+    s.offset = samples->offset + first;
     const size_t n_tokens = (size_t)(s.offset[n] - s.offset[0]), begin = text->n;
     s.token = gm_alloc(n_tokens, sizeof *s.token);
     s.phase = gm_alloc(n_tokens, 1);

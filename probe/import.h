@@ -9,11 +9,10 @@
 #include "base/cli.h"
 #include "engine/engine.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "formats/layer_list.h"
 #include "formats/trace.h"
 #include "probe/imported.h"
 #include "text/corpus.h"
-
-enum { GM_IMPORT_MOST_LAYERS = 10000 };
 
 typedef struct gm_import_options {
     const char *const *paths;

@@ -24,28 +24,17 @@ static const char DETAILS[] =
     "  gm-probe import vllm.jsonl --experts 64 --layers 1-27 -o run.trace.h5\n"
     "  gm-probe import vllm.jsonl --model OLMoE-1B-7B-0924 -o run.trace.h5\n";
 
-/* "1-26,30": layers in ascending order, into o->layer. */
+/* The layers of --layers, one by one, to o->layer. */
 static gm_status parse_layers(gm_import_options *o, gm_error *err)
 {
-    const char *at = o->layers;
-    o->layer = gm_alloc(GM_IMPORT_MOST_LAYERS, sizeof *o->layer);
-    if (o->layer == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for %d layers", GM_IMPORT_MOST_LAYERS);
-    for (int64_t next = 0;; at++) {
-        const size_t n = strcspn(at, ","), dash = strcspn(at, "-,");
-        int64_t first, last;
-        const bool range = dash < n;
-        if (!gm_parse_i64_n(at, range ? dash : n, &first) ||
-            !gm_parse_i64_n(at + (range ? dash + 1 : 0), range ? n - dash - 1 : n, &last) ||
-            first < next || last < first || last >= GM_IMPORT_MOST_LAYERS)
-            return gm_fail(err, GM_EARG,
-                           "--layers '%s': expected layers in ascending order, such as 1-26 or "
-                           "1,3,5-8, from 0 to %d",
-                           o->layers, GM_IMPORT_MOST_LAYERS - 1);
-        for (next = last + 1; first <= last; first++) o->layer[o->n_layers++] = (int)first;
-        at += n;
-        if (*at == '\0') return GM_OK;
-    }
+    gm_layer_list list;
+    gm_status status = gm_layer_list_parse(&list, o->layers, err);
+    if (status != GM_OK) return status;
+    o->layer = gm_alloc(GM_MOST_LAYERS, sizeof *o->layer);
+    for (size_t i = 0; o->layer && i < list.n; i++)
+        for (int l = list.range[i].first; l <= list.range[i].last; l++) o->layer[o->n_layers++] = l;
+    gm_layer_list_clear(&list);
+    return o->layer ? GM_OK : gm_fail(err, GM_EMEM, "no memory for %d layers", GM_MOST_LAYERS);
 }
 
 static gm_status check(gm_import_options *o, int argc, gm_error *err)

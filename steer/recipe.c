@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "formats/layer_list.h"
 #include "steer/recipe_vectors.h"
 #include "steer/recipe_words.h"
 
@@ -27,10 +28,10 @@ void gm_recipe_clear(gm_recipe *recipe)
 
 gm_shape gm_shape_of_atlas(const gm_atlas *atlas)
 {
-    return (gm_shape){atlas->n_layers,
+    return (gm_shape){atlas->n_trace_layers,
                       atlas->n_experts,
                       atlas->n_chosen,
-                      atlas->layer_of_moe,
+                      atlas->trace_layer,
                       atlas->model_digest ? atlas->model_digest : "",
                       atlas->config_digest ? atlas->config_digest : ""};
 }
@@ -98,6 +99,24 @@ static gm_status set_window(gm_plan *plan, const char *text, gm_error *err)
         if (layer >= plan->first_layer && layer <= plan->last_layer) return GM_OK;
     }
     return gm_fail(err, GM_EARG, "--layers '%s': there is no MoE layer in this range", text);
+}
+
+/* An atlas of some layers only must have one in the window: the plan would do nothing. */
+static gm_status check_window(const gm_plan *plan, const gm_recipe *r, const gm_atlas *atlas,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text layers = {0};
+    if (atlas == NULL || r->clusters.n + r->subsets.n == 0) return GM_OK;
+    for (int l = 0; l < atlas->n_layers; l++)
+        if (atlas->layer_of_moe[l] >= plan->first_layer &&
+            atlas->layer_of_moe[l] <= plan->last_layer)
+            return GM_OK;
+    GM_TRY(gm_layer_list_put(&layers, atlas->layer_of_moe, atlas->n_layers, err));
+    GM_FAIL(GM_EARG, "--layers '%s': the atlas is of layers %s only", r->layers, layers.at);
+out:
+    gm_text_clear(&layers);
+    return status;
 }
 
 /* ---- the plan ---- */
@@ -177,7 +196,8 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
     snprintf(plan->model_digest, sizeof plan->model_digest, "%s", shape->model_digest);
     snprintf(plan->config_digest, sizeof plan->config_digest, "%s", shape->config_digest);
     GM_TRY(set_window(plan, recipe->layers, err));
-    if (atlas) GM_TRY(gm_recipe_add_vectors(plan->bias, recipe, atlas, err));
+    GM_TRY(check_window(plan, recipe, atlas, err));
+    if (atlas) GM_TRY(gm_recipe_add_vectors(plan, recipe, atlas, err));
     GM_TRY(add_imported(plan, recipe, err));
     GM_TRY(gm_recipe_apply_control(plan, recipe, atlas, err));
     GM_TRY(add_experts(plan->bias, &recipe->experts, shape, err));

@@ -4,6 +4,7 @@
 #include "formats/find_subset.h"
 #include "steer/recipe_words.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- what the atlas holds ---- */
@@ -118,10 +119,27 @@ static gm_status add_lists(float *sum, const gm_recipe *recipe, int half, const 
     return add_list(sum, recipe, &recipe->subsets, "subset", subset_rates, half, atlas, err);
 }
 
-gm_status gm_recipe_add_vectors(float *sum, const gm_recipe *recipe, const gm_atlas *atlas,
+/* Add an atlas's vector to biases of the plan's sizes; the plan may be of more layers. */
+static void add_to_layers(float *bias, const gm_plan *plan, const float *vector,
+                          const gm_atlas *atlas)
+{
+    const size_t E = (size_t)atlas->n_experts;
+    for (int l = 0; l < atlas->n_layers; l++, vector += E) {
+        const int row = gm_find_layer(plan->layer_of_moe, plan->n_layers, atlas->layer_of_moe[l]);
+        assert(row >= 0);
+        for (size_t e = 0; e < E; e++) bias[(size_t)row * E + e] += vector[e];
+    }
+}
+
+gm_status gm_recipe_add_vectors(gm_plan *plan, const gm_recipe *recipe, const gm_atlas *atlas,
                                 gm_error *err)
 {
-    return add_lists(sum, recipe, BOTH, atlas, err);
+    float *sum = gm_alloc2((size_t)atlas->n_layers, (size_t)atlas->n_experts, sizeof *sum);
+    if (sum == NULL) return gm_fail(err, GM_EMEM, "no memory for a steering vector");
+    gm_status status = add_lists(sum, recipe, BOTH, atlas, err);
+    if (status == GM_OK) add_to_layers(plan->bias, plan, sum, atlas);
+    gm_free(sum);
+    return status;
 }
 
 /* ---- controls ---- */
@@ -200,12 +218,14 @@ gm_status gm_recipe_apply_control(gm_plan *plan, const gm_recipe *recipe, const 
                                  (uint64_t)recipe->seed, err);
     if (atlas == NULL) return gm_fail(err, GM_EARG, "--control %s needs --atlas", recipe->control);
 
-    float *vector = gm_alloc(n, sizeof *vector);
-    if (vector == NULL) return gm_fail(err, GM_EMEM, "no memory for a control");
+    float *bias = gm_alloc(n, sizeof *bias), *vector = gm_alloc(n, sizeof *vector);
+    if (!bias || !vector) GM_FAIL(GM_EMEM, "no memory for a control");
     GM_TRY(make_other_vector(vector, recipe, atlas, control, detail, err));
-    gm_vector_match_norm(vector, plan->bias, plan->n_layers, plan->n_experts);
-    memcpy(plan->bias, vector, n * sizeof *vector);
+    add_to_layers(bias, plan, vector, atlas);
+    gm_vector_match_norm(bias, plan->bias, plan->n_layers, plan->n_experts);
+    memcpy(plan->bias, bias, n * sizeof *bias);
 out:
+    gm_free(bias);
     gm_free(vector);
     return status;
 }

@@ -25,6 +25,7 @@ typedef struct made_atlas {
     uint64_t indptr[N + 1];
     double distance[N - 1], lambda[N], node_birth[NODES];
     uint8_t sha[32 * N], important[C * L * E];
+    int trace_layers[L + 1];
     const char *id[N], *keyword[C * GM_N_KEYWORDS], *subset_name[S], *script_name[SCRIPTS],
         *language_name[LANGUAGES], *name[C], *node_keyword[NODES * GM_N_KEYWORDS];
 } made_atlas;
@@ -65,6 +66,7 @@ static inline void made_init_later(made_atlas *m)
 static inline void made_init(made_atlas *m)
 {
     *m = (made_atlas){.layers = {1, 3},
+                      .trace_layers = {1, 2, 3},
                       .subset_name = {"Books", ""},
                       .size = {2, 2},
                       .subset_count = {1, 1, 1, 1}};
@@ -100,6 +102,8 @@ static inline void made_init(made_atlas *m)
                           .n_experts = E,
                           .n_chosen = 2,
                           .layer_of_moe = m->layers,
+                          .n_trace_layers = L + 1,
+                          .trace_layer = m->trace_layers,
                           .xy = m->xy,
                           .cluster = m->cluster,
                           .probability = m->probability,

@@ -6,6 +6,7 @@
 #include "steer/sweep/cells.h"
 #include "steer/sweep/given.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -27,8 +28,25 @@ static gm_topic describe(const gm_study *s, size_t cluster)
         t.purity = (double)a->subset_count[cluster * a->n_subsets + (size_t)best] / (double)t.size;
         t.class_id = gm_judge_class(&s->judge, t.domain);
     }
-    t.important = a->important + cluster * (size_t)a->n_layers * (size_t)a->n_experts;
     return t;
+}
+
+/* The cluster's important experts in the layers of the model; an atlas may have only some. */
+static gm_status find_important(gm_topic *t, gm_study *s, gm_error *err)
+{
+    const gm_atlas *a = s->stage->atlas;
+    const gm_shape shape = gm_stage_shape(s->stage);
+    const size_t E = (size_t)a->n_experts;
+    uint8_t *out = gm_arena_alloc(&s->arena, (size_t)shape.n_layers * E, 1); /* (L,E) */
+    if (out == NULL) return gm_fail(err, GM_EMEM, "no memory for the topics");
+    const uint8_t *in = a->important + (size_t)t->cluster * (size_t)a->n_layers * E;
+    for (int l = 0; l < a->n_layers; l++, in += E) {
+        const int row = gm_find_layer(shape.layer_of_moe, shape.n_layers, a->layer_of_moe[l]);
+        assert(row >= 0);
+        memcpy(out + (size_t)row * E, in, E);
+    }
+    t->important = out;
+    return GM_OK;
 }
 
 /* Find the first filter that leaves an expert. */
@@ -116,6 +134,7 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
     for (size_t t = 0; t < s->n_topics; t++) {
         s->topic[t].dose = gm_protocol_positive(p, gm_protocol_n_positive(p) - 1);
         GM_TRY(write_line(&s->topic[t], s, err));
+        if (s->topic[t].cluster >= 0) GM_TRY(find_important(&s->topic[t], s, err));
     }
 out:
     return status;

@@ -21,6 +21,8 @@ static void comes_back_as_written(void)
     CHECK_INT(a->n_edges, EDGES);
     CHECK_INT(a->cluster_dim, 2);
     SAME(layer_of_moe, L);
+    CHECK_INT(a->n_trace_layers, L + 1);
+    SAME(trace_layer, L + 1);
     SAME(xy, 2 * N);
     SAME(cluster, N);
     SAME(subset, N);
@@ -77,10 +79,13 @@ static void what_is_not_known_is_said_so(void)
     m.atlas.language = NULL;
     m.atlas.script = NULL, m.atlas.first = NULL, m.atlas.node = NULL, m.atlas.lambda = NULL;
     m.atlas.name = NULL, m.atlas.seed_jaccard = NULL, m.atlas.representative = NULL;
+    m.atlas.trace_layer = NULL;
     CHECK_OK(gm_atlas_write("unknown.atlas.h5", &m.atlas, true, &err), err);
     CHECK_OK(gm_atlas_open(&a, "unknown.atlas.h5", &err), err);
     if (a == NULL) return;
     CHECK_INT(a->n_nodes, 0);
+    CHECK_INT(a->n_trace_layers, L);
+    CHECK(a->trace_layer[1] == 3);
     CHECK_INT(a->script[1], 0);
     CHECK_INT(a->language[1], 0);
     CHECK_INT(a->first[0], GM_ATLAS_NONE);
@@ -136,6 +141,7 @@ static void a_file_of_schema_3_is_read(void)
     if (a == NULL) return;
     SAME(script, N);
     CHECK_INT(a->cluster_dim, 2);
+    CHECK(a->n_trace_layers == L && a->trace_layer[L - 1] == 3);
     CHECK_INT(a->n_languages, 0);
     CHECK_INT(a->language[N - 1], 0);
     gm_atlas_close(a);
@@ -203,6 +209,8 @@ static void values_out_of_range_are_refused(void)
     made_init(&m), m.atlas.provenance = "[]", refuses("'provenance' is not a JSON object");
     made_init(&m), m.atlas.provenance = "{\"a\":", refuses("'provenance' is not a JSON object");
     made_init(&m), m.layers[1] = 1, refuses("'/layer'");
+    made_init(&m), m.trace_layers[1] = 1, refuses("'/trace_layer' does not ascend at index 1");
+    made_init(&m), m.trace_layers[2] = 4, refuses("layer 3 of '/layer' is not in '/trace_layer'");
     made_init(&m), m.script[1] = SCRIPTS,
                    refuses("document 1 is in script 2, but there are only 2");
     made_init(&m), m.language[3] = LANGUAGES,

@@ -24,6 +24,8 @@ static gm_atlas make_atlas(void)
                       .n_experts = E,
                       .n_chosen = 2,
                       .layer_of_moe = layers,
+                      .n_trace_layers = L,
+                      .trace_layer = layers,
                       .usage = usage,
                       .usage_half = halves,
                       .corpus_usage = corpus,
@@ -95,6 +97,42 @@ static void subsets_and_experts_by_hand(void)
     r.weight = 0; /* nothing at all, not even the expert that was taken out */
     CHECK_OK(build(&plan, &r, &err), err);
     for (int i = 0; i < N; i++) CHECK(plan.bias[i] == 0 && !signbit(plan.bias[i]));
+    gm_plan_clear(&plan);
+}
+
+/* An atlas of layer 3 alone, of a model with 1, 2 and 3. */
+static void an_atlas_of_some_layers_steers_those(void)
+{
+    static const int some[] = {3}, all[] = {1, 2, 3};
+    gm_error err = {0};
+    gm_plan plan;
+    gm_recipe r = gm_recipe_defaults();
+    gm_atlas atlas = make_atlas();
+    atlas.n_layers = 1, atlas.layer_of_moe = some; /* its rates: those of the first layer */
+    atlas.n_trace_layers = 3, atlas.trace_layer = all;
+    gm_shape shape = gm_shape_of_atlas(&atlas);
+    CHECK_INT(shape.n_layers, 3);
+    r.scale = GM_SCALE_LOGIT;
+    r.filter = "none";
+    r.clusters = list_of("0", NULL);
+    static const char *const control[] = {NULL, "other:1", "mean"};
+    for (int c = 0; c < 3; c++) {
+        r.control = control[c];
+        CHECK_OK(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err);
+        float last = 0;
+        for (int e = 0; e < E; e++) {
+            CHECK(plan.bias[e] == 0 && plan.bias[E + e] == 0);
+            last = fmaxf(last, fabsf(plan.bias[2 * E + e]));
+        }
+        CHECK(last > 0);
+        gm_plan_clear(&plan);
+    }
+    r.control = NULL;
+    r.layers = "1-2";
+    CHECK_FAILS(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err, GM_EARG,
+                "--layers '1-2': the atlas is of layers 3 only");
+    r.layers = "2-3";
+    CHECK_OK(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err);
     gm_plan_clear(&plan);
 }
 
@@ -353,8 +391,8 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(clusters_add_up_with_their_weights), TEST(subsets_and_experts_by_hand),
-      TEST(a_cluster_without_documents_is_refused), TEST(windows_and_phases),
-      TEST(other_clusters_as_controls), TEST(a_control_without_experts_is_refused),
-      TEST(refuses_what_does_not_exist), TEST(the_form_is_checked_before_anything_is_opened),
-      TEST(a_mask_must_leave_enough), TEST(without_an_atlas_only_experts),
-      TEST(survives_every_allocation_failure))
+      TEST(an_atlas_of_some_layers_steers_those), TEST(a_cluster_without_documents_is_refused),
+      TEST(windows_and_phases), TEST(other_clusters_as_controls),
+      TEST(a_control_without_experts_is_refused), TEST(refuses_what_does_not_exist),
+      TEST(the_form_is_checked_before_anything_is_opened), TEST(a_mask_must_leave_enough),
+      TEST(without_an_atlas_only_experts), TEST(survives_every_allocation_failure))

@@ -101,6 +101,53 @@ static void an_empty_cluster_is_refused(void)
     gm_given_clear(&s);
 }
 
+/* An atlas of layer 3 alone, of a model with 1, 2 and 3: its important experts are of that. */
+static void important_experts_are_in_the_layers_of_the_atlas(void)
+{
+    static const int some[] = {3}, all[] = {1, 2, 3};
+    static const uint32_t size[1] = {9}, count[1] = {9};
+    static const char *names[] = {"soup"}, *words[GM_N_KEYWORDS] = {"salt", ""};
+    static const float usage[] = {.75f, .25f}, halves[] = {.75f, .25f, .75f, .25f},
+                       corpus[] = {.5f, .5f};
+    static const uint8_t important[] = {1, 0};
+    gm_error err = {0};
+    gm_atlas atlas = {.n_clusters = 1,
+                      .n_subsets = 1,
+                      .n_layers = 1,
+                      .n_experts = 2,
+                      .layer_of_moe = some,
+                      .n_trace_layers = 3,
+                      .trace_layer = all,
+                      .size = size,
+                      .subset_count = count,
+                      .subset_name = names,
+                      .keyword = words,
+                      .usage = usage,
+                      .usage_half = halves,
+                      .corpus_usage = corpus,
+                      .corpus_usage_half = halves,
+                      .important = important};
+    const gm_model_info info = {.n_moe_layers = 3,
+                                .n_experts = 2,
+                                .n_chosen = 1,
+                                .layer_of_moe = all,
+                                .digest = "",
+                                .config_digest = ""};
+    const gm_stage_options options = gm_stage_defaults();
+    const gm_stage stage = {.atlas = &atlas, .info = &info, .options = &options};
+    gm_protocol protocol = {
+        .recipe = gm_recipe_defaults(), .n_clusters = 1, .n_filters = 1, .dose = {1}, .n_doses = 1};
+    gm_study s = {.protocol = &protocol, .stage = &stage, .judge = {.name = names, .n_classes = 1}};
+    protocol.filter[0] = "lift";
+    CHECK_OK(gm_topics_choose(&s, &err), err);
+    CHECK_INT(s.n_topics, 1);
+    static const uint8_t want[] = {0, 0, 0, 0, 1, 0};
+    if (s.n_topics == 1) CHECK_BYTES(s.topic[0].important, want, sizeof want);
+    gm_free(s.topic);
+    gm_arena_clear(&s.arena);
+    gm_given_clear(&s);
+}
+
 /* The fixed texts of both halves, of `there` passages of class 0 and as many of class 1, which
  * is the topic's; "012|345": the judging half's numbers, then the choosing half's. */
 static const char *show_halves(int there, int64_t wanted, size_t n_doses, gm_passage_kind kind)
@@ -159,4 +206,5 @@ static void names_fit_a_line(void)
 }
 
 TESTS(TEST(each_half_has_its_fixed_texts), TEST(passages_are_heads_of_documents),
-      TEST(an_empty_cluster_is_refused), TEST(names_fit_a_line))
+      TEST(an_empty_cluster_is_refused), TEST(important_experts_are_in_the_layers_of_the_atlas),
+      TEST(names_fit_a_line))
