@@ -86,4 +86,4 @@ run fit all.h5 -o no.a.h5 --subset star
 run fit all.h5 -o no.a.h5 --subset code
 run fit all.h5 -o no.a.h5 --subset soup --min-tokens 150
 run fit all.h5 -o no.a.h5 --min-tokens 1000
-ls no.a.h5 2> /dev/null
+ls no.a.h5 2> /dev/null || echo "nothing is written"
