@@ -66,6 +66,17 @@ gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv,
     return status;
 }
 
+gm_status gm_cli_print_json(gm_json_out *json, gm_error *err)
+{
+    const gm_status status = gm_json_out_done(json, err);
+    if (status == GM_OK) {
+        (void)!fwrite(json->text.at, 1, json->text.n, stdout);
+        putchar('\n');
+    }
+    gm_text_clear(&json->text);
+    return status;
+}
+
 int gm_cli_end(const char *program, const char *command, gm_status status, bool usage,
                const gm_error *err)
 {

@@ -8,7 +8,7 @@
 #ifndef GM_CLI_H
 #define GM_CLI_H
 
-#include "base/text.h"
+#include "base/json.h"
 
 enum {
     GM_EXIT_OK = 0,
@@ -69,6 +69,10 @@ const char *gm_opt_choice(const char *choices, int k, size_t *n);
  * reorders argv. argv[0] is the command's name. GM_EMEM. */
 gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv, gm_error *err)
     GM_MUST_USE;
+
+/* What was written, as a line on standard output; *json is cleared. Errors: those of
+ * gm_json_out_done, and nothing is printed then. */
+gm_status gm_cli_print_json(gm_json_out *json, gm_error *err) GM_MUST_USE;
 
 /* Turn the way a command ended into its exit code, printing "gm-probe collect:
  * sentence" on stderr for failures (EHELP: 0; EARG from option parsing is

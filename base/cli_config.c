@@ -161,9 +161,9 @@ out:
 
 /* ---- writing ---- */
 
-static void put_list(gm_json_out *out, const char *name, const gm_opt_list *list)
+void gm_opt_put_list(gm_json_out *out, const char *key, const gm_opt_list *list)
 {
-    gm_json_open_array(out, name);
+    gm_json_open_array(out, key);
     for (size_t i = 0; i < list->n; i++) gm_json_put_string(out, NULL, list->at[i]);
     gm_json_close_array(out);
 }
@@ -187,7 +187,7 @@ void gm_opt_put_config(gm_json_out *out, const gm_opt *opts, const char *const *
         case GM_OPT_TEXT:
             gm_json_put_string(out, opt->name, *(const char *const *)opt->value);
             break;
-        case GM_OPT_LIST: put_list(out, opt->name, opt->value); break;
+        case GM_OPT_LIST: gm_opt_put_list(out, opt->name, opt->value); break;
         case GM_OPT_I64: gm_json_put_i64(out, opt->name, *(const int64_t *)opt->value); break;
         case GM_OPT_F64: gm_json_put_f64(out, opt->name, *(const double *)opt->value); break;
         case GM_OPT_CHOICE: put_choice(out, opt); break;

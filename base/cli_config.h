@@ -28,5 +28,7 @@ gm_status gm_opt_take_object(gm_arena *arena, const gm_opt *opts, const gm_json 
 /* Write a member for every option of the table, in its order, except those named in `without` (ends
  * with NULL). The caller has opened an object. */
 void gm_opt_put_config(gm_json_out *out, const gm_opt *opts, const char *const *without);
+/* One member: an array of the list's texts. */
+void gm_opt_put_list(gm_json_out *out, const char *key, const gm_opt_list *list);
 
 #endif

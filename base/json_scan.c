@@ -69,11 +69,7 @@ static int32_t hex4(const scan *s, size_t at)
     int32_t value = 0;
     if (s->n < 4 || at > s->n - 4) return -1;
     for (size_t i = at; i < at + 4; i++) {
-        char c = s->bytes[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        const int digit = gm_hex_digit(s->bytes[i]);
         if (digit < 0) return -1;
         value = value * 16 + digit;
     }

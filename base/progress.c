@@ -138,3 +138,23 @@ void gm_warn(const char *fmt, ...)
     print_line("warning: ", fmt, args);
     va_end(args);
 }
+
+/* ---- as callbacks ---- */
+
+void gm_progress_take(void *progress, double done, double total)
+{
+    ((gm_progress *)progress)->total = total;
+    gm_progress_set(progress, done);
+}
+
+void gm_tell_sentence(void *context, const char *sentence)
+{
+    (void)context;
+    gm_tell("%s", sentence);
+}
+
+void gm_warn_sentence(void *context, const char *sentence)
+{
+    (void)context;
+    gm_warn("%s", sentence);
+}

@@ -33,6 +33,12 @@ double gm_progress_elapsed(const gm_progress *p); /* seconds since start */
 void gm_tell(const char *fmt, ...) GM_PRINTF(1, 2);
 void gm_warn(const char *fmt, ...) GM_PRINTF(1, 2);
 
+/* The same as callbacks: for a progress whose total is known later; for sentences, whose context is
+ * not looked at. */
+void gm_progress_take(void *progress, double done, double total);
+void gm_tell_sentence(void *context, const char *sentence);
+void gm_warn_sentence(void *context, const char *sentence);
+
 /* Seconds on the monotonic clock. */
 double gm_now(void);
 

@@ -77,8 +77,13 @@ enum { GM_NUMBER_BYTES = 63 };
 bool gm_parse_i64_n(const char *text, size_t n, int64_t *out);
 bool gm_parse_f64_n(const char *text, size_t n, double *out);
 
-/* For qsort: doubles from the smallest on, none of them NaN. */
+/* What a hexadecimal digit stands for; -1: it is none. */
+int gm_hex_digit(char c);
+
+/* For qsort, from the smallest on: doubles, none of them NaN; uint32_t; const char *, by bytes. */
 int gm_ascending(const void *a, const void *b);
+int gm_ascending_u32(const void *a, const void *b);
+int gm_ascending_text(const void *a, const void *b);
 
 /* "1.5 GB", "312 kB" (decimal units), "14.2 k", "3.1 M", "1:02:03". */
 const char *gm_show_bytes(char buf[24], double bytes);

@@ -372,10 +372,7 @@ static gm_status print_json(const comparison *c, gm_error *err)
     for (size_t g = 0; g < c->first.n_groups; g++) put_cluster(&out, c, g);
     gm_json_close_array(&out);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) puts(out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 /* ---- the command ---- */

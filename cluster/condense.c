@@ -64,11 +64,6 @@ static double smallest_positive(const gm_linkage *link)
     return 1;
 }
 
-static uint32_t node_size(const gm_linkage *link, uint32_t node)
-{
-    return node < link->n ? 1 : link->size[node - link->n];
-}
-
 /* Put a node at its place: a point ends there, a row waits for its turn. */
 static void set_place(gm_condensed *tree, place *row_place, uint32_t node, place at)
 {
@@ -98,11 +93,11 @@ static void condense_row(gm_condensed *tree, const gm_linkage *link, place *row_
     const uint32_t child[2] = {link->left[i], link->right[i]};
     double lambda = 1 / fmax(link->distance[i], floor_distance);
     bool large[2];
-    for (int c = 0; c < 2; c++) large[c] = node_size(link, child[c]) >= min_size;
+    for (int c = 0; c < 2; c++) large[c] = gm_linkage_size(link, child[c]) >= min_size;
     for (int c = 0; c < 2; c++) {
         place at = here;
         if (!here.fallen && large[0] && large[1]) {
-            at.cluster = add_cluster(tree, here.cluster, lambda, node_size(link, child[c]));
+            at.cluster = add_cluster(tree, here.cluster, lambda, gm_linkage_size(link, child[c]));
         } else if (!here.fallen && !large[c]) {
             at.fallen = true;
             at.lambda = lambda;

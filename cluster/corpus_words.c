@@ -95,11 +95,6 @@ out:
     return status;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Groups by name, those of documents in their order. */
 static gm_status find_groups(gm_corpus_words *w, const texts *t, bool by_document, gm_error *err)
 {
@@ -112,7 +107,7 @@ static gm_status find_groups(gm_corpus_words *w, const texts *t, bool by_documen
     memcpy(w->group_name, t->name, t->n * sizeof *w->group_name);
     w->n_groups = t->n;
     if (!by_document) {
-        qsort(w->group_name, t->n, sizeof *w->group_name, by_name);
+        qsort(w->group_name, t->n, sizeof *w->group_name, gm_ascending_text);
         w->n_groups = 0;
         for (size_t i = 0; i < t->n; i++)
             if (i == 0 || strcmp(w->group_name[i], w->group_name[w->n_groups - 1]) != 0)
@@ -121,7 +116,7 @@ static gm_status find_groups(gm_corpus_words *w, const texts *t, bool by_documen
     for (size_t i = 0; i < t->n; i++) {
         const char **found = by_document ? w->group_name + i
                                          : bsearch(&t->name[i], w->group_name, w->n_groups,
-                                                   sizeof *w->group_name, by_name);
+                                                   sizeof *w->group_name, gm_ascending_text);
         w->group[i] = (int32_t)(found - w->group_name);
         w->group_size[w->group[i]]++;
     }

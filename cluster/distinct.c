@@ -1,10 +1,9 @@
 /* distinct.c - points to documents. See distinct.h. */
 #include "cluster/distinct.h"
 
-#include "cluster/layout_lanes.h"
+#include "cluster/umap.h"
 
 #include <assert.h>
-#include <math.h>
 
 gm_status gm_distinct_find(gm_distinct *out, const gm_usage *usage, gm_error *err)
 {
@@ -41,17 +40,9 @@ void gm_distinct_clear(gm_distinct *distinct)
 
 void gm_distinct_spread_map(float *xy, size_t dim, const gm_distinct *d)
 {
-    double centre[GM_MAX_LAYOUT_DIM] = {0}, radius = 1;
-    for (size_t i = 0; i < dim * d->m; i++) centre[i % dim] += (double)xy[i] / (double)d->m;
-    for (size_t i = 0; i < d->m; i++) {
-        double squared = 0;
-        for (size_t c = 0; c < dim; c++) {
-            double away = (double)xy[dim * i + c] - centre[c];
-            squared += away * away;
-        }
-        radius = fmax(radius, sqrt(squared));
-    }
-    centre[0] -= 1.25 * radius;
+    double centre[GM_MAX_LAYOUT_DIM] = {0};
+    const double rim = gm_umap_rim(centre, xy, d->m, dim);
+    centre[0] -= rim;
     for (size_t i = d->n; i-- > 0;) { /* backwards: a point's number is at most its document's */
         size_t p = d->point[i];
         for (size_t c = 0; c < dim; c++)
@@ -122,11 +113,6 @@ void gm_distinct_count_edges(uint64_t *indptr, const uint32_t *first, size_t m,
 
 /* ---- clusters ---- */
 
-static uint32_t size_of(const gm_linkage *link, uint32_t node)
-{
-    return node < link->n ? 1 : link->size[node - link->n];
-}
-
 /* Join two nodes by the next row; returns the new node. */
 static uint32_t join(gm_linkage *link, size_t *row, uint32_t left, uint32_t right, double distance)
 {
@@ -134,7 +120,7 @@ static uint32_t join(gm_linkage *link, size_t *row, uint32_t left, uint32_t righ
     link->left[r] = left;
     link->right[r] = right;
     link->distance[r] = distance;
-    link->size[r] = size_of(link, left) + size_of(link, right);
+    link->size[r] = gm_linkage_size(link, left) + gm_linkage_size(link, right);
     return (uint32_t)(link->n + r);
 }
 

@@ -103,10 +103,7 @@ static gm_status print_json(const gm_atlas *atlas, const gm_about *about, size_t
         put_cluster(&out, atlas, about, &about->cluster[i]);
     gm_json_close_array(&out);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) puts(out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 int gm_cluster_find(int argc, char **argv)

@@ -41,6 +41,12 @@ gm_status gm_linkage_make(gm_linkage *out, const gm_edge *edge, size_t n, gm_err
     GM_MUST_USE;
 void gm_linkage_clear(gm_linkage *linkage);
 
+/* Points below a node. */
+static inline uint32_t gm_linkage_size(const gm_linkage *linkage, uint32_t node)
+{
+    return node < linkage->n ? 1 : linkage->size[node - linkage->n];
+}
+
 /* Cluster 0 is the root, parents come before children. A point hangs where it falls out. */
 typedef struct gm_condensed {
     size_t n_points, n_clusters; /* N, R */

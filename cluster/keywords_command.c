@@ -207,10 +207,7 @@ static gm_status print_json(const found *f, bool vocabulary, gm_error *err)
     gm_json_close_array(&out);
     if (vocabulary) put_vocabulary(&out, f);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) puts(out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 static gm_status run(const keywords_command *c, const char *const *path, size_t n_paths,

@@ -147,10 +147,7 @@ static gm_status print_json(const gm_matrix_found *f, const uint64_t *size, size
     }
     gm_json_close_array(&out);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) puts(out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *err)

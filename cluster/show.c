@@ -328,8 +328,7 @@ static gm_status print_json(const gm_atlas *atlas, int64_t cluster, gm_error *er
             GM_TRY(put_cluster(&json, atlas, c, gm_some_of(&members, c), spoken, err));
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    GM_TRY(gm_json_out_done(&json, err));
-    puts(json.text.at);
+    GM_TRY(gm_cli_print_json(&json, err));
 out:
     gm_text_clear(&json.text);
     gm_members_clear(&members);

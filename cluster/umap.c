@@ -58,22 +58,30 @@ static size_t list_connected(uint32_t *keep, const gm_graph *graph)
     return n;
 }
 
+double gm_umap_rim(double *centre, const float *at, size_t n, size_t dim)
+{
+    double radius = 1;
+    for (size_t c = 0; c < dim; c++) centre[c] = 0;
+    for (size_t i = 0; i < dim * n; i++) centre[i % dim] += (double)at[i] / (double)n;
+    for (size_t i = 0; i < n; i++) {
+        double squared = 0;
+        for (size_t c = 0; c < dim; c++) {
+            const double d = (double)at[dim * i + c] - centre[c];
+            squared += d * d;
+        }
+        radius = fmax(radius, sqrt(squared));
+    }
+    return 1.25 * radius;
+}
+
 /* Write the layout of the kept points to at (N,d), and set the others on a ring around it, in the
  * first two dimensions, a golden angle apart. */
 static void spread_out(float *at, size_t n, size_t dim, const float *kept, const uint32_t *keep,
                        size_t n_kept)
 {
     const double golden = 2.399963229728653;
-    double centre[GM_MAX_LAYOUT_DIM] = {0}, radius = 1;
-    for (size_t i = 0; i < dim * n_kept; i++) centre[i % dim] += (double)kept[i] / (double)n_kept;
-    for (size_t i = 0; i < n_kept; i++) {
-        double squared = 0;
-        for (size_t c = 0; c < dim; c++) {
-            double d = (double)kept[dim * i + c] - centre[c];
-            squared += d * d;
-        }
-        radius = fmax(radius, sqrt(squared));
-    }
+    double centre[GM_MAX_LAYOUT_DIM] = {0};
+    const double rim = gm_umap_rim(centre, kept, n_kept, dim);
     for (size_t i = 0, k = 0; i < n; i++) {
         float *to = at + dim * i; /* (d) */
         if (k < n_kept && keep[k] == i) {
@@ -82,8 +90,8 @@ static void spread_out(float *at, size_t n, size_t dim, const float *kept, const
         }
         double angle = golden * (double)(i - k);
         for (size_t c = 2; c < dim; c++) to[c] = (float)centre[c];
-        to[0] = (float)(centre[0] + 1.25 * radius * cos(angle));
-        to[1] = (float)(centre[1] + 1.25 * radius * sin(angle));
+        to[0] = (float)(centre[0] + rim * cos(angle));
+        to[1] = (float)(centre[1] + rim * sin(angle));
     }
 }
 

@@ -87,6 +87,10 @@ gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_opt
                           gm_progress *progress, gm_error *err) GM_MUST_USE;
 void gm_umap_base_clear(gm_umap_base *base);
 
+/* The middle of n > 0 places, at (n,dim), into centre (dim), and how far from it those are set that
+ * have no place of their own: a quarter farther than the farthest, than 1 at least. */
+double gm_umap_rim(double *centre, const float *at, size_t n, size_t dim);
+
 /* ---- the parts, for tests ---- */
 
 /* Where the descent starts: eigenvectors of every connected part, parts set apart by where

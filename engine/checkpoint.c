@@ -64,11 +64,6 @@ static gm_status index_entry(const gm_json *entry, const char *where, const char
     return GM_OK;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int by_shard_name(const void *a, const void *b)
 {
     return strcmp(((const gm_weight_file *)a)->name, ((const gm_weight_file *)b)->name);
@@ -85,7 +80,7 @@ static gm_status shard_names(const gm_json *map, const char *where, const char *
 
     for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e))
         GM_TRY(index_entry(e, where, &name[n_entries++], err));
-    if (n_entries > 0) qsort(name, n_entries, sizeof *name, by_text);
+    if (n_entries > 0) qsort(name, n_entries, sizeof *name, gm_ascending_text);
     for (size_t i = 0; i < n_entries; i++)
         if (i == 0 || strcmp(name[i - 1], name[i]) != 0) name[n_names++] = name[i];
     if (n_names > MAX_SHARDS)

@@ -233,7 +233,7 @@ gm_status gm_atlas_file_digest(const char *path, char hex[65], gm_error *err)
         GM_TRY(gm_h5_set_open(&set, file, layout.name, layout.type, layout.rank, layout.dim, err));
         GM_TRY(gm_h5_set_digest(&set, digest, err));
         gm_h5_set_close(&set);
-        gm_atlas_fold(&hash, layout.name, digest);
+        gm_h5_fold(&hash, layout.name, digest);
     }
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);

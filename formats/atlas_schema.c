@@ -182,9 +182,3 @@ void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n)
     else /* -1, GM_ATLAS_NONE; of scripts and languages the first */
         memset(at, column->kind >= GM_ATLAS_SCRIPT ? 0 : 0xFF, n * gm_h5_type_size(column->type));
 }
-
-void gm_atlas_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32])
-{
-    gm_sha256_update(hash, name, strlen(name));
-    gm_sha256_update(hash, digest, 32);
-}

@@ -53,9 +53,6 @@ gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err) GM_MU
  * items, or texts, of the column. */
 void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n);
 
-/* One step of the digest: name and SHA-256 of a column. */
-void gm_atlas_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32]);
-
 /* Recompute the digest of a file's contents; a gm_commit_digest. */
 gm_status gm_atlas_file_digest(const char *path, char hex[65], gm_error *err);
 

@@ -200,7 +200,7 @@ gm_status gm_atlas_write(const char *path, gm_atlas *atlas, bool replace, gm_err
         } else {
             GM_TRY(write_column(commit.file, column, atlas, digest, err));
         }
-        gm_atlas_fold(&hash, column->name, digest);
+        gm_h5_fold(&hash, column->name, digest);
     }
     gm_sha256_final(&hash, digest);
     char hex[65];

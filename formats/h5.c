@@ -114,6 +114,12 @@ void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text)
     memcpy(out, text, strlen(text));
 }
 
+void gm_h5_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32])
+{
+    gm_sha256_update(hash, name, strlen(name));
+    gm_sha256_update(hash, digest, 32);
+}
+
 /* ---- files and groups ---- */
 
 /* How files are opened. HDF5 takes no lock: commit.c holds one on what is written, and what

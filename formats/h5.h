@@ -49,6 +49,9 @@ hid_t gm_h5_type_make_enum(gm_h5_type base, const char *const *name, size_t n);
  * UTF-8 (names of files may be anything) is spelt \xHH, so that it can be read. */
 void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text);
 
+/* One step of a file's digest: name and SHA-256 of a column. */
+void gm_h5_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32]);
+
 /* ---- errors, files, groups, attributes ---- */
 
 /* gm_fail, with the file of `object` before the message and HDF5's innermost reason after it. */

@@ -75,12 +75,6 @@ static gm_status note_shard(void *context, const char *folder, const char *name,
     return GM_OK;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 gm_status gm_shard_list_read(gm_shard_list *list, const char *folder, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -88,7 +82,7 @@ gm_status gm_shard_list_read(gm_shard_list *list, const char *folder, gm_error *
     found f = {0};
     *list = (gm_shard_list){0};
     GM_TRY(for_each_name(folder, note_shard, &f, err));
-    if (f.n > 0) qsort(f.number, f.n, sizeof *f.number, by_number);
+    if (f.n > 0) qsort(f.number, f.n, sizeof *f.number, gm_ascending_u32);
     list->path = gm_alloc(f.n, sizeof *list->path);
     if (list->path == NULL) GM_FAIL(GM_EMEM, "no memory to list '%s'", folder);
     for (size_t i = 0; i < f.n; i++) {

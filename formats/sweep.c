@@ -150,12 +150,6 @@ static gm_h5_layout layout_of(const column *c, const gm_sweep *s)
     return layout;
 }
 
-static void fold(gm_sha256 *hash, const char *name, const uint8_t digest[32])
-{
-    gm_sha256_update(hash, name, strlen(name));
-    gm_sha256_update(hash, digest, 32);
-}
-
 /* ---- writing ---- */
 
 static const void *member_of(const gm_sweep *s, size_t offset)
@@ -221,7 +215,7 @@ static gm_status file_digest(const char *path, char hex[65], gm_error *err)
         GM_TRY(gm_h5_set_open(&set, file, layout.name, layout.type, layout.rank, layout.dim, err));
         GM_TRY(gm_h5_set_digest(&set, digest, err));
         gm_h5_set_close(&set);
-        fold(&hash, layout.name, digest);
+        gm_h5_fold(&hash, layout.name, digest);
     }
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);
@@ -251,7 +245,7 @@ gm_status gm_sweep_write(const char *path, gm_sweep *s, bool replace, gm_error *
     gm_sha256_init(&hash);
     for (int i = 0; i < N_COLUMNS; i++) {
         GM_TRY(write_column(commit.file, &columns[i], s, digest, err));
-        fold(&hash, columns[i].name, digest);
+        gm_h5_fold(&hash, columns[i].name, digest);
     }
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);

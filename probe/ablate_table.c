@@ -1,6 +1,7 @@
 /* ablate_table.c - the table of gm-probe ablate: see ablate_table.h. */
 #include "probe/ablate_table.h"
 
+#include "base/cli.h"
 #include "base/csv.h"
 #include "formats/plan.h"
 #include "text/terminal.h"
@@ -164,10 +165,7 @@ gm_status gm_ablate_put(const gm_ablate *a, gm_error *err)
     }
     gm_json_close_array(&out);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) printf("%s\n", out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 /* A knock-out and how much it changed a group. */

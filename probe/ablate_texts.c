@@ -60,11 +60,6 @@ out:
 
 /* ---- groups ---- */
 
-static int by_name(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 /* Number the subsets by name, so that a corpus in another order has the same table. */
 static gm_status name_groups(gm_ablate_texts *t, const gm_vocabulary *subsets, gm_error *err)
 {
@@ -76,12 +71,12 @@ static gm_status name_groups(gm_ablate_texts *t, const gm_vocabulary *subsets, g
         t->group_name[g] = gm_arena_text(&t->arena, name, strlen(name));
         if (t->group_name[g] == NULL) return no_memory(t, err);
     }
-    qsort(t->group_name, t->n_groups, sizeof *t->group_name, by_name);
+    qsort(t->group_name, t->n_groups, sizeof *t->group_name, gm_ascending_text);
     for (size_t i = 0; i < t->n; i++) {
         if (t->group[i] == GM_ABLATE_NO_GROUP) continue;
         const char *name = gm_vocabulary_word(subsets, t->group[i]);
         const char **at =
-            bsearch(&name, t->group_name, t->n_groups, sizeof *t->group_name, by_name);
+            bsearch(&name, t->group_name, t->n_groups, sizeof *t->group_name, gm_ascending_text);
         t->group[i] = (uint16_t)(at - t->group_name);
     }
     return GM_OK;

@@ -204,10 +204,7 @@ static gm_status put_json(const groups *g, const contrast_options *o, gm_error *
     }
     gm_json_close_array(&out);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) printf("%s\n", out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 /* Largest t first; ties to the lower layer, then the lower id. */

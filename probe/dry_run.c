@@ -1,7 +1,7 @@
 /* dry_run.c - what a run would take: see dry_run.h. */
 #include "probe/dry_run.h"
 
-#include "base/json.h"
+#include "base/cli.h"
 #include "base/progress.h"
 #include "base/text.h"
 
@@ -78,10 +78,7 @@ static gm_status print_json(const totals *t, gm_error *err)
     gm_json_put_f64(&out, "seconds", t->seconds);
     gm_json_put_string(&out, "device", t->device);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) printf("%s\n", out.text.at);
-    gm_text_clear(&out.text);
-    return status;
+    return gm_cli_print_json(&out, err);
 }
 
 static void print_memory(const totals *t)

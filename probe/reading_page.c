@@ -22,12 +22,6 @@ size_t gm_reading_token_bytes(const gm_trace_info *info, size_t M)
 
 /* ---- what the script reads ---- */
 
-static int by_id(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* The distinct ids, and how they are spelt. */
 static gm_status put_vocabulary(gm_json_out *out, const gm_reading_page *p, gm_error *err)
 {
@@ -38,7 +32,7 @@ static gm_status put_vocabulary(gm_json_out *out, const gm_reading_page *p, gm_e
     uint32_t *id = gm_alloc(T, sizeof *id);
     if (id == NULL) GM_FAIL(GM_EMEM, "no memory for the ids of %zu tokens", T);
     if (T > 0) memcpy(id, p->reading->token, T * sizeof *id);
-    qsort(id, T, sizeof *id, by_id);
+    qsort(id, T, sizeof *id, gm_ascending_u32);
     for (size_t t = 0; t < T; t++)
         if (n == 0 || id[n - 1] != id[t]) id[n++] = id[t];
     gm_json_open_array(out, "ids");

@@ -7,19 +7,6 @@
 
 enum { TEMPLATE_TOKENS = 64 }; /* of a document, at most */
 
-static void show_load(void *context, double done_bytes, double total_bytes)
-{
-    gm_progress *progress = context;
-    progress->total = total_bytes;
-    gm_progress_set(progress, done_bytes);
-}
-
-static void show_notice(void *context, const char *sentence)
-{
-    (void)context;
-    gm_warn("%s", sentence);
-}
-
 /* A document has at least the shorter of --min-tokens and --doc-tokens, at most the latter and what
  * a template adds, and no more than the model's context. */
 static gm_runner_options runner_options(const gm_run *r, size_t context)
@@ -37,12 +24,6 @@ static gm_runner_options runner_options(const gm_run *r, size_t context)
                                .threads = (int)o->threads,
                                .edit = o->plan ? &r->edit : NULL,
                                .stream = o->stream};
-}
-
-static void show_device(void *context, const char *sentence)
-{
-    (void)context;
-    gm_tell("%s", sentence);
 }
 
 /* A dry run writes no packed weights, and where they do not fit it goes without. */
@@ -85,10 +66,10 @@ static gm_status open_model(gm_run *r, gm_error *err)
                            .cache_folder = o->cache_dir,
                            .strict_memory = o->strict_memory,
                            .planned = &planned,
-                           .notice = show_notice,
-                           .device_notice = o->quiet ? NULL : show_device,
+                           .notice = gm_warn_sentence,
+                           .device_notice = o->quiet ? NULL : gm_tell_sentence,
                            .no_head = !o->nll,
-                           .progress = show_load,
+                           .progress = gm_progress_take,
                            .progress_context = &progress};
     status = load(r, &mo, err);
     if ((status == GM_EABSENT || status == GM_EMEM) && begun.n > 0 && strcmp(device, "cuda") == 0)

@@ -161,8 +161,7 @@ static gm_status put_all(const telling *t, gm_error *err)
     for (size_t i = 0; i < t->n; i++) gm_expert_put(&t->view[i], &t->stats, t->tokenizer, &out);
     gm_json_close_array(&out);
     gm_json_close_object(&out);
-    GM_TRY(gm_json_out_done(&out, err));
-    printf("%s\n", out.text.at);
+    GM_TRY(gm_cli_print_json(&out, err));
 out:
     gm_text_clear(&out.text);
     return status;
@@ -220,8 +219,7 @@ static gm_status compare(const char *path, const stats_options *o, gm_error *err
         gm_json_open_object(&out, NULL);
         gm_against_put(&against, &out);
         gm_json_close_object(&out);
-        GM_TRY(gm_json_out_done(&out, err));
-        printf("%s\n", out.text.at);
+        GM_TRY(gm_cli_print_json(&out, err));
     } else {
         gm_against_print(&against);
     }

@@ -30,12 +30,6 @@ typedef struct cosines {
     pairs *pair;      /* (n_drawn,2) of a document and those before it: within, between */
 } cosines;
 
-static int ascending(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 static gm_status draw(cosines *c, uint64_t seed, gm_error *err)
 {
     size_t N = c->stats->samples->n;
@@ -47,7 +41,7 @@ static gm_status draw(cosines *c, uint64_t seed, gm_error *err)
     if (N > GM_STATS_COSINE_DOCUMENTS) {
         c->n_drawn = GM_STATS_COSINE_DOCUMENTS;
         gm_rng_shuffle(&rng, c->drawn, N);
-        qsort(c->drawn, c->n_drawn, sizeof *c->drawn, ascending);
+        qsort(c->drawn, c->n_drawn, sizeof *c->drawn, gm_ascending_u32);
     }
     return GM_OK;
 }
@@ -89,7 +83,7 @@ static void add_documents(void *context, size_t first, size_t n, const uint32_t 
         size_t subset = c->stats->samples->subset[d];
         double square = 0, *sum = c->sum + subset * LE;
         bool drawn = bsearch(&(uint32_t){(uint32_t)d}, c->drawn, c->n_drawn, sizeof *c->drawn,
-                             ascending) != NULL;
+                             gm_ascending_u32) != NULL;
         for (size_t j = 0; j < LE; j++) square += (double)counts[j] * (double)counts[j];
         if (!(square > 0)) continue; /* no choices */
         double length = sqrt(square);

@@ -18,8 +18,7 @@ static gm_status verify(const char *path, bool allow_bad, bool json, gm_error *e
         gm_json_put_bool(&out, "passed", checks.passed);
         gm_checks_put(&checks, &out);
         gm_json_close_object(&out);
-        GM_TRY(gm_json_out_done(&out, err));
-        printf("%s\n", out.text.at);
+        GM_TRY(gm_cli_print_json(&out, err));
     } else {
         for (size_t i = 0; i < checks.n; i++)
             printf("%-14s %s\n", checks.at[i].name,

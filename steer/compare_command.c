@@ -2,10 +2,11 @@
  * continued unsteered and under each cluster, subset or plan with the same draws, and what
  * that did to the choices is said beside the text.
  */
+#include "base/cli.h"
 #include "base/outfile.h"
 #include "steer/columns.h"
-#include "steer/steer_commands.h"
 #include "steer/comparison.h"
+#include "steer/steer_commands.h"
 #include "text/terminal.h"
 
 #include <assert.h>
@@ -164,8 +165,7 @@ static gm_status print_json(const gm_comparison *c, const gm_stage *stage, bool 
     }
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    GM_TRY(gm_json_out_done(&json, err));
-    printf("%s\n", json.text.at);
+    GM_TRY(gm_cli_print_json(&json, err));
 out:
     gm_text_clear(&json.text);
     return status;

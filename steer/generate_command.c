@@ -1,9 +1,10 @@
 /* generate_command.c - gm-steer generate: continue prompts, all at once, under one plan. */
+#include "base/cli.h"
 #include "base/json.h"
 #include "base/outfile.h"
-#include "steer/steer_commands.h"
 #include "steer/interactive.h"
 #include "steer/record.h"
+#include "steer/steer_commands.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -123,10 +124,7 @@ static gm_status print_json(const gm_continuation *list, const gm_prompts *promp
     }
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    gm_status status = gm_json_out_done(&json, err);
-    if (status == GM_OK) printf("%s\n", json.text.at);
-    gm_text_clear(&json.text);
-    return status;
+    return gm_cli_print_json(&json, err);
 }
 
 /* Load the weights, continue every prompt under `plan` and print what came. */

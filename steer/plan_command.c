@@ -1,11 +1,12 @@
 /* plan_command.c - gm-steer plan: from an atlas (or by hand, or another tool's array) to a
  * plan file or an array, or the description of one.
  */
+#include "base/cli.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "formats/expert_list.h"
-#include "steer/steer_commands.h"
 #include "steer/stage.h"
+#include "steer/steer_commands.h"
 #include "text/terminal.h"
 
 #include <math.h>
@@ -107,10 +108,7 @@ static gm_status print_json(const gm_plan *plan, const char *path, gm_error *err
     }
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    gm_status status = gm_json_out_done(&json, err);
-    if (status == GM_OK) printf("%s\n", json.text.at);
-    gm_text_clear(&json.text);
-    return status;
+    return gm_cli_print_json(&json, err);
 }
 
 /* ---- making one ---- */

@@ -1,7 +1,7 @@
 /* recipe.c - see recipe.h. */
 #include "steer/recipe.h"
 
-#include "base/json.h"
+#include "base/cli_config.h"
 #include "base/progress.h"
 #include "formats/layer_list.h"
 #include "steer/recipe_vectors.h"
@@ -136,13 +136,6 @@ static gm_status check_mask(const gm_plan *plan, int n_chosen, gm_error *err)
     return GM_OK;
 }
 
-static void put_list(gm_json_out *json, const char *key, const gm_opt_list *list)
-{
-    gm_json_open_array(json, key);
-    for (size_t i = 0; i < list->n; i++) gm_json_put_string(json, NULL, list->at[i]);
-    gm_json_close_array(json);
-}
-
 static gm_status describe(gm_plan *plan, const gm_recipe *r, const gm_atlas *atlas,
                           const char *atlas_path, gm_error *err)
 {
@@ -151,9 +144,9 @@ static gm_status describe(gm_plan *plan, const gm_recipe *r, const gm_atlas *atl
     gm_json_open_object(&json, NULL);
     gm_json_put_string(&json, "atlas", atlas ? atlas_path : NULL);
     gm_json_put_string(&json, "atlas_digest", atlas ? atlas->digest : NULL);
-    put_list(&json, "clusters", &r->clusters);
-    put_list(&json, "subsets", &r->subsets);
-    put_list(&json, "experts", &r->experts);
+    gm_opt_put_list(&json, "clusters", &r->clusters);
+    gm_opt_put_list(&json, "subsets", &r->subsets);
+    gm_opt_put_list(&json, "experts", &r->experts);
     gm_json_put_f64(&json, "weight", r->weight);
     gm_json_put_string(&json, "filter", r->filter);
     gm_json_put_string(&json, "scale", scale_words[r->scale]);

@@ -1,8 +1,8 @@
 /* serve_command.c - gm-steer serve: a page to steer by hand, and OpenAI's API for other programs.
  */
-#include "steer/steer_commands.h"
 #include "steer/serve/http.h"
 #include "steer/serve/serve.h"
+#include "steer/steer_commands.h"
 
 #include <string.h>
 

@@ -164,25 +164,6 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     return gm_recipe_check(recipe, err);
 }
 
-static void show_load(void *context, double done_bytes, double total_bytes)
-{
-    gm_progress *progress = context;
-    progress->total = total_bytes;
-    gm_progress_set(progress, done_bytes);
-}
-
-static void show_notice(void *context, const char *sentence)
-{
-    (void)context;
-    gm_warn("%s", sentence);
-}
-
-static void show_device(void *context, const char *sentence)
-{
-    (void)context;
-    gm_tell("%s", sentence);
-}
-
 static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
 {
     gm_progress progress;
@@ -201,9 +182,9 @@ static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
                                   .cache_folder = o->cache_dir,
                                   .strict_memory = o->strict_memory,
                                   .planned = &planned,
-                                  .notice = show_notice,
-                                  .device_notice = o->quiet ? NULL : show_device,
-                                  .progress = show_load,
+                                  .notice = gm_warn_sentence,
+                                  .device_notice = o->quiet ? NULL : gm_tell_sentence,
+                                  .progress = gm_progress_take,
                                   .progress_context = &progress};
     gm_progress_start(&progress, "load", "bytes", 0, o->quiet || headers_only);
     gm_status status = gm_model_open(&s->model, o->model, &how, err);

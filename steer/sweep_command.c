@@ -9,8 +9,9 @@
 #include "formats/shards.h"
 #include "steer/steer_commands.h"
 #include "steer/sweep/page.h"
-#include "steer/sweep/sweep_run.h"
 #include "steer/sweep/store.h"
+#include "steer/sweep/sweep_figure.h"
+#include "steer/sweep/sweep_run.h"
 #include "steer/sweep/verdict.h"
 #include "text/terminal.h"
 
@@ -215,7 +216,7 @@ static gm_status give_results(const request *r, const gm_study *s, const gm_outc
         GM_TRY(gm_verdict_csv(&csv, s, err));
         GM_TRY(gm_outfile_write(r->csv, r->force, csv.at, csv.n, err));
     }
-    if (r->figure) GM_TRY(gm_page_figure(s, o, r->figure, r->force, err));
+    if (r->figure) GM_TRY(gm_sweep_figure_write(s, o, r->figure, r->force, err));
     if (r->report) GM_TRY(gm_page_write(s, o, r->kept.at, r->report, r->force, err));
     if (r->out && !finished) GM_TRY(gm_store_write(r->out, s, &r->kept, &json.text, r->force, err));
     if (!r->stage.json) GM_TRY(gm_verdict_text(&text, s, o, err));

@@ -51,7 +51,6 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
                                 gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
                                 gm_error *err) GM_MUST_USE;
 
-double gm_bench_now(void);          /* seconds */
 uint64_t gm_bench_peak_bytes(void); /* most memory that this process has held so far */
 
 /* ---- bench_speed.c: a model ---- */

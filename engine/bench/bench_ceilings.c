@@ -2,20 +2,13 @@
  * threads and kernels that the model has. */
 #include "engine/bench/bench.h"
 
+#include "base/progress.h"
 #include "base/half.h"
 #include "base/rng.h"
 #include "engine/cpu/cpu_ops.h"
 
 #include <math.h>
 #include <sys/resource.h>
-#include <time.h>
-
-double gm_bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 uint64_t gm_bench_peak_bytes(void)
 {
@@ -72,9 +65,9 @@ static void read_all(void *context, gm_worker *me)
 double gm_bench_read_rate(gm_team *team, const gm_buf *memory)
 {
     reading r = {.buf = memory};
-    double start = gm_bench_now();
+    double start = gm_now();
     gm_team_run(team, false, read_all, &r);
-    double seconds = gm_bench_now() - start;
+    double seconds = gm_now() - start;
     return (double)memory->item_bytes * (r.sum ? 1.0 : NAN) / seconds;
 }
 
@@ -140,11 +133,11 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
     GM_TRY(gm_buf_create(&p.room, "a product", err));
     fill(&p.x);
     fill(&p.panels);
-    const double begin = gm_bench_now();
-    for (int i = 0; i < repeats || gm_bench_now() - begin < LEAST_SECONDS; i++) {
-        double start = gm_bench_now();
+    const double begin = gm_now();
+    for (int i = 0; i < repeats || gm_now() - begin < LEAST_SECONDS; i++) {
+        double start = gm_now();
         gm_team_run(team, false, multiply, &p);
-        double rate = 2.0 * (double)m * (double)n * (double)k / (gm_bench_now() - start);
+        double rate = 2.0 * (double)m * (double)n * (double)k / (gm_now() - start);
         if (rate > *out) *out = rate;
     }
 out:

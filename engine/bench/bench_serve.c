@@ -3,6 +3,7 @@
  */
 #include "engine/bench/bench.h"
 
+#include "base/progress.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -58,10 +59,10 @@ static gm_status serve_step(serving *s, gm_error *err)
                                      .sampling = &greedy};
         n++;
         s->running[s->n_running++] = s->begun++;
-        r->arrived = gm_bench_now();
+        r->arrived = gm_now();
     }
     GM_TRY(gm_session_step(s->session, s->segment, n, NULL, &result, err));
-    double now = gm_bench_now();
+    double now = gm_now();
     s->n_running = 0;
     for (size_t i = 0; i < n; i++) {
         request *r = &s->request[s->running[i]];
@@ -99,7 +100,7 @@ static gm_status write_alone(serving *s, gm_error *err)
         .sequence = r->sequence, .n = 1, .token = s->token, .edit = -1, .sampling = &greedy};
     gm_status status = gm_session_decode(s->session, s->segment, 1, r->output - r->written, NULL,
                                          &result, take_token, r, err);
-    r->end = gm_bench_now();
+    r->end = gm_now();
     gm_sequence_close(s->session, r->sequence);
     s->ended++;
     s->n_running = 0;
@@ -181,10 +182,10 @@ gm_status gm_bench_serve(gm_bench_served *out, const gm_model *model, const gm_b
     serving s = {.mix = mix};
     *out = (gm_bench_served){0};
     GM_TRY(set_up(&s, model, err));
-    double start = gm_bench_now();
+    double start = gm_now();
     while (s.ended < mix->requests)
         GM_TRY(is_alone(&s) ? write_alone(&s, err) : serve_step(&s, err));
-    out->seconds = gm_bench_now() - start;
+    out->seconds = gm_now() - start;
     sum_up(out, &s);
 out:
     gm_session_free(s.session);

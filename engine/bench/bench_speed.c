@@ -2,6 +2,7 @@
  * several contexts. */
 #include "engine/bench/bench.h"
 
+#include "base/progress.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "engine/session.h"
@@ -144,9 +145,9 @@ static gm_status probe(bench *b, double *tok_s, gm_error *err)
             segment[d] = (gm_segment){.n = n, .token = b->token + d * n, .edit = -1};
             GM_TRY(gm_sequence_open(b->session, n, &segment[d].sequence, err));
         }
-        double start = gm_bench_now();
+        double start = gm_now();
         GM_TRY(gm_session_step(b->session, segment, documents, &b->record, NULL, err));
-        double rate = (double)(n * documents) / (gm_bench_now() - start);
+        double rate = (double)(n * documents) / (gm_now() - start);
         if (rate > *tok_s) *tok_s = rate;
         for (size_t d = 0; d < documents; d++) gm_sequence_close(b->session, segment[d].sequence);
     }
@@ -187,10 +188,10 @@ static gm_status decode_ahead(bench *b, int sequence, int edit, double *tok_s, g
                           .edit = edit,
                           .sampling = &b->plan->sampling};
     const size_t n = (size_t)b->plan->tokens;
-    double start = gm_bench_now();
+    double start = gm_now();
     gm_status status = gm_session_decode(b->session, &g, 1, n, edit < 0 ? NULL : &b->record,
                                          &result, go_on, NULL, err);
-    *tok_s = (double)n / (gm_bench_now() - start);
+    *tok_s = (double)n / (gm_now() - start);
     return status;
 }
 
@@ -199,7 +200,7 @@ static gm_status decode(bench *b, int sequence, double *tok_s, gm_error *err)
     gm_status status = GM_OK;
     uint32_t token = b->token[0];
     const gm_result result = {.sampled = &token};
-    double start = gm_bench_now();
+    double start = gm_now();
     for (int i = 0; i < b->plan->tokens; i++) {
         uint32_t last = token;
         gm_segment g = {.sequence = sequence,
@@ -209,7 +210,7 @@ static gm_status decode(bench *b, int sequence, double *tok_s, gm_error *err)
                         .sampling = &b->plan->sampling};
         GM_TRY(gm_session_step(b->session, &g, 1, NULL, &result, err));
     }
-    *tok_s = (double)b->plan->tokens / (gm_bench_now() - start);
+    *tok_s = (double)b->plan->tokens / (gm_now() - start);
 out:
     return status;
 }
@@ -272,9 +273,9 @@ static gm_status prefill(bench *b, struct gm_bench_at *at, int sequence, size_t 
     const int times = gpu && counts && at->context - from <= b->plan->step ? 2 : 1;
     for (int again = 0; again < times; again++) {
         gm_bench_again(b->session, sequence, from);
-        double start = gm_bench_now();
+        double start = gm_now();
         GM_TRY(feed(b, sequence, from, at->context, err));
-        double tok_s = (double)(at->context - from) / (gm_bench_now() - start);
+        double tok_s = (double)(at->context - from) / (gm_now() - start);
         if (!counts) break;
         if (!again) at->first_prefill_tok_s = tok_s;
         at->prefill_tok_s = tok_s;

@@ -57,18 +57,6 @@ out:
     return status;
 }
 
-static void show_notice(void *context, const char *sentence)
-{
-    (void)context;
-    gm_warn("%s", sentence);
-}
-
-static void show_device(void *context, const char *sentence)
-{
-    (void)context;
-    gm_tell("%s", sentence);
-}
-
 /* `planned` is what will be measured with; on_cpu: what is measured is the CPU's. */
 static gm_status open_model(gm_model **model, const source *s, const gm_session_options *planned,
                             bool on_cpu, double *seconds, gm_error *err)
@@ -82,17 +70,17 @@ static gm_status open_model(gm_model **model, const source *s, const gm_session_
                                       .planned = planned,
                                       .hold = s->map ? GM_HOLD_MAPPED : GM_HOLD_RESIDENT,
                                       .cache = (gm_cache)s->cache,
-                                      .notice = show_notice,
-                                      .device_notice = show_device};
+                                      .notice = gm_warn_sentence,
+                                      .device_notice = gm_tell_sentence};
     *model = NULL;
-    double start = gm_bench_now();
+    double start = gm_now();
     if (s->model) {
         GM_TRY(gm_model_open(model, s->model, &options, err));
     } else {
         GM_TRY(gm_bench_config(&config, s->shape, (int)s->layers, err));
         GM_TRY(gm_model_open_random(model, s->shape, config.at, &options, err));
     }
-    *seconds = gm_bench_now() - start;
+    *seconds = gm_now() - start;
 out:
     gm_text_clear(&config);
     return status;
@@ -129,10 +117,7 @@ static void print_model(const source *s, const gm_model *model, double load_seco
 static gm_status print_json(gm_json_out *out, gm_error *err)
 {
     gm_json_close_object(out);
-    gm_status status = gm_json_out_done(out, err);
-    if (status == GM_OK) printf("%s\n", out->text.at);
-    gm_text_clear(&out->text);
-    return status;
+    return gm_cli_print_json(out, err);
 }
 
 /* ---- gm-bench ceilings ---- */

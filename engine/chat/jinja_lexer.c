@@ -125,14 +125,6 @@ out:
 
 /* ---- inside of one ---- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* The character that \x, \u, \U or \0 to \7 spells at at[0..n), after the backslash; how many
  * bytes that takes, 0: it is spelt wrongly. */
 static size_t spelt_character(const char *at, size_t n, uint32_t *c)
@@ -146,7 +138,7 @@ static size_t spelt_character(const char *at, size_t n, uint32_t *c)
     const size_t end = i + digits;
     *c = 0;
     for (; i < end && i < n; i++) {
-        int digit = hex_value(at[i]);
+        int digit = gm_hex_digit(at[i]);
         if (digit < 0 || (octal && digit > 7)) break;
         *c = *c * (octal ? 8 : 16) + (uint32_t)digit;
     }
@@ -220,7 +212,8 @@ static gm_status read_number(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
     }
     digits[n] = '\0';
     const bool zeros = n > 1 && digits[0] == '0';
-    const bool fraction = at_offset(lexer, at, 0) == '.' && hex_value(at_offset(lexer, at, 1)) >= 0;
+    const bool fraction =
+        at_offset(lexer, at, 0) == '.' && gm_hex_digit(at_offset(lexer, at, 1)) >= 0;
     if (fraction || zeros || !gm_parse_i64(digits, &token->number))
         return gm_fail(
             err, GM_EFORMAT,

@@ -127,19 +127,11 @@ out:
     return status;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* True for <0xHH>. */
 static bool is_byte_token(const char *token, size_t n, char *byte)
 {
     if (n != 6 || memcmp(token, "<0x", 3) != 0 || token[5] != '>') return false;
-    int high = hex_digit(token[3]), low = hex_digit(token[4]);
+    int high = gm_hex_digit(token[3]), low = gm_hex_digit(token[4]);
     if (high < 0 || low < 0) return false;
     *byte = (char)(high * 16 + low);
     return true;

@@ -2,7 +2,7 @@
 #include "steer/sweep/cells.h"
 
 #include "base/progress.h"
-#include "steer/sweep/given.h"
+#include "steer/sweep/topics_given.h"
 #include "steer/sweep/topics.h"
 
 #include <math.h>

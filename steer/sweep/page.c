@@ -3,7 +3,7 @@
 
 #include "base/outfile.h"
 #include "figures/html.h"
-#include "steer/sweep/headline.h"
+#include "steer/sweep/sweep_figure.h"
 
 #include <math.h>
 #include <string.h>
@@ -206,7 +206,7 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     gm_text words = {0}, judge = {0}, png = {0};
     GM_TRY(gm_verdict_judge(&judge, &s->judge, err));
     GM_TRY(gm_verdict_all(&words, s, o, err));
-    GM_TRY(gm_headline_png(s, o, &png, err));
+    GM_TRY(gm_sweep_figure_png(s, o, &png, err));
     gm_html_begin(&h, s->stage->info->folder, "does it steer?", "");
     gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "Does it steer?");

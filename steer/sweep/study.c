@@ -4,7 +4,7 @@
 #include "base/sha256.h"
 #include "formats/sweep.h"
 #include "steer/sweep/cells.h"
-#include "steer/sweep/given.h"
+#include "steer/sweep/topics_given.h"
 #include "steer/sweep/topics.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #include "base/progress.h"
 #include "steer/recipe_vectors.h"
 #include "steer/sweep/cells.h"
-#include "steer/sweep/given.h"
+#include "steer/sweep/topics_given.h"
 
 #include <assert.h>
 #include <string.h>

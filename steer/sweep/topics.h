@@ -6,8 +6,8 @@
 
 /* The clusters named, or the largest whose purity is high enough, whose class the judge
  * knows and of which some filter leaves an expert; those passed over for that last reason are
- * warned of; then subsets and plan files (given.h), instead of the largest where there are some.
- * Errors: those of given.h, GM_EARG (a named cluster that will not do; none found). */
+ * warned of; then subsets and plan files (topics_given.h), instead of the largest where there are
+ * some. Errors: those of topics_given.h, GM_EARG (a named cluster that will not do; none found). */
 gm_status gm_topics_choose(gm_study *study, gm_error *err) GM_MUST_USE;
 
 /* The judge's class of a cluster's largest subset; -1: unknown there. */

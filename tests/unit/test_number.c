@@ -58,6 +58,14 @@ static void numbers_ascend(void)
     const double want[] = {-INFINITY, -2, 0.5, 3, 3, INFINITY};
     qsort(x, 6, sizeof *x, gm_ascending);
     for (int i = 0; i < 6; i++) CHECK(x[i] == want[i]);
+    uint32_t n[] = {7, UINT32_MAX, 0, 7};
+    qsort(n, 4, sizeof *n, gm_ascending_u32);
+    CHECK(n[0] == 0 && n[1] == 7 && n[2] == 7 && n[3] == UINT32_MAX);
+    const char *text[] = {"b", "", "\xC3\xA4", "ab"};
+    qsort(text, 4, sizeof *text, gm_ascending_text);
+    CHECK_TEXT(text[0], "");
+    CHECK_TEXT(text[1], "ab");
+    CHECK_TEXT(text[3], "\xC3\xA4");
 }
 
 static void sizes_are_shown_with_their_unit(void)
@@ -90,6 +98,15 @@ static void times_are_shown_as_people_write_them(void)
     CHECK_TEXT(gm_show_seconds(buf, -1), "?");
 }
 
+static void digits_to_sixteen(void)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 16; i++) CHECK_INT(gm_hex_digit(digits[i]), i);
+    CHECK(gm_hex_digit('A') == 10 && gm_hex_digit('F') == 15);
+    for (const char *c = "/:@G`g \xFF"; *c; c++) CHECK_INT(gm_hex_digit(*c), -1);
+    CHECK_INT(gm_hex_digit('\0'), -1);
+}
+
 static void one_has_no_plural(void)
 {
     CHECK_TEXT(gm_plural(0), "s");
@@ -97,7 +114,7 @@ static void one_has_no_plural(void)
     CHECK_TEXT(gm_plural(2), "s");
 }
 
-TESTS(TEST(one_has_no_plural), TEST(numbers_ascend), TEST(integers_are_read_whole_or_not_at_all),
-      TEST(fractions_are_read_whole_or_not_at_all),
+TESTS(TEST(digits_to_sixteen), TEST(one_has_no_plural), TEST(numbers_ascend),
+      TEST(integers_are_read_whole_or_not_at_all), TEST(fractions_are_read_whole_or_not_at_all),
       TEST(a_part_of_a_text_is_read_whole_or_not_at_all), TEST(sizes_are_shown_with_their_unit),
       TEST(times_are_shown_as_people_write_them))

@@ -110,6 +110,19 @@ static void a_warning_that_is_cut_says_so(void)
     gm_text_clear(&text);
 }
 
+static void callbacks_say_the_same(void)
+{
+    begin_capture();
+    gm_progress p = begun(20, false);
+    gm_progress_take(&p, 500, 2000);
+    gm_tell_sentence(NULL, "100 % told");
+    gm_warn_sentence(NULL, "warned");
+    gm_text text = end_capture();
+    CHECK_TEXT(text.at, "collect: 500 of 2.0 k tokens (25 %), 25/s, 1:00 left\n"
+                        "100 % told\nwarning: warned\n");
+    gm_text_clear(&text);
+}
+
 static void short_and_quiet_work_says_nothing(void)
 {
     begin_capture();
@@ -143,7 +156,7 @@ static void the_clock_does_not_go_back(void)
     CHECK_NEAR(gm_progress_elapsed(&p), 5, 1);
 }
 
-TESTS(TEST(a_line_every_ten_seconds_when_not_a_terminal),
+TESTS(TEST(callbacks_say_the_same), TEST(a_line_every_ten_seconds_when_not_a_terminal),
       TEST(a_terminal_line_is_redrawn_and_cleared_by_a_warning),
       TEST(a_line_is_cut_to_the_terminal), TEST(a_warning_that_is_cut_says_so),
       TEST(short_and_quiet_work_says_nothing), TEST(what_was_there_at_the_start_is_not_in_the_rate),

@@ -1,7 +1,7 @@
 /* test_steer_topics.c - steer/sweep/topics.c: fixed texts are the first tokens of documents,
  * however long these are.
  */
-#include "steer/sweep/given.h"
+#include "steer/sweep/topics_given.h"
 #include "steer/sweep/topics.h"
 
 #include "tests/check.h"

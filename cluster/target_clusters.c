@@ -1,4 +1,4 @@
-/* aim.c - the smallest cluster size that gives about as many clusters as are wanted. */
+/* target_clusters.c - the smallest cluster size that gives about as many clusters as are wanted. */
 #include "cluster/hdbscan.h"
 
 #include "base/progress.h"

@@ -1,6 +1,6 @@
-/* given.h - topics that are no cluster of the atlas: labelled subsets, and plan files. */
-#ifndef GM_GIVEN_H
-#define GM_GIVEN_H
+/* topics_given.h - topics that are no cluster of the atlas: labelled subsets, and plan files. */
+#ifndef GM_TOPICS_GIVEN_H
+#define GM_TOPICS_GIVEN_H
 
 #include "steer/sweep/study.h"
 

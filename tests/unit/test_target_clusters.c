@@ -1,4 +1,5 @@
-/* test_aim.c - cluster/aim.c: as many clusters as wanted, where the data has them. */
+/* test_target_clusters.c - cluster/target_clusters.c: as many clusters as wanted, where the data
+ * has them. */
 #include "base/rng.h"
 #include "cluster/hdbscan.h"
 #include "tests/check.h"

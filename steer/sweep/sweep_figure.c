@@ -1,8 +1,7 @@
-/* headline.c - the figure of page.h: a panel a topic, shift against KL. */
-#include "steer/sweep/headline.h"
+/* sweep_figure.c - a panel a topic, shift against KL. See sweep_figure.h. */
+#include "steer/sweep/sweep_figure.h"
 
 #include "figures/curves.h"
-#include "steer/sweep/page.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -160,13 +159,13 @@ out:
     return status;
 }
 
-gm_status gm_headline_png(const gm_study *s, const gm_outcomes *o, gm_text *png, gm_error *err)
+gm_status gm_sweep_figure_png(const gm_study *s, const gm_outcomes *o, gm_text *png, gm_error *err)
 {
     return make(s, o, png, NULL, false, err);
 }
 
-gm_status gm_page_figure(const gm_study *s, const gm_outcomes *o, const char *path, bool replace,
-                         gm_error *err)
+gm_status gm_sweep_figure_write(const gm_study *s, const gm_outcomes *o, const char *path,
+                                bool replace, gm_error *err)
 {
     return make(s, o, NULL, path, replace, err);
 }

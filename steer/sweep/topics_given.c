@@ -1,5 +1,5 @@
-/* given.c - see given.h. */
-#include "steer/sweep/given.h"
+/* topics_given.c - see topics_given.h. */
+#include "steer/sweep/topics_given.h"
 
 #include "steer/sweep/cells.h"
 
