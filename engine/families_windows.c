@@ -226,7 +226,7 @@ out:
 }
 
 /* Which layers have windows, and so turn their heads: as "layer_types" says, or else all but every
- * so-manieth, counted in the dense layers before the others and in these. Where the former would
+ * n-th, counted in the dense layers before the others and anew in these. Where the former would
  * all see all positions, dense layers turn their heads all the same: their window is the context.
  */
 static gm_status read_cohere_windows(const gm_json *config, int n_prefix, const char *where,

@@ -304,7 +304,8 @@ static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
 {
-    return arch->layer_norm || attention_is_padded(l, arch) || l->attn_norm.stride != l->attn_norm.cols ||
+    return arch->layer_norm || attention_is_padded(l, arch) ||
+           l->attn_norm.stride != l->attn_norm.cols ||
            l->attn_out_norm.stride != l->attn_out_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
            is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) || is_padded(&l->scale, 0) ||
            is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||

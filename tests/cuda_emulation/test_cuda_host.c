@@ -351,5 +351,5 @@ TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(regions_do_not_overlap), TEST(each_type_of_layer_has_its_sizes),
       TEST(short_convolutions_keep_their_channels), TEST(pieces_are_even),
       TEST(experts_stay_as_they_are_stored), TEST(results_lie_one_after_the_other),
-      TEST(rows_end_in_zeros), TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_that_are_too_wide_are_refused),
-      TEST(heads_of_either_type_may_be_too_wide))
+      TEST(rows_end_in_zeros), TEST(what_the_kernels_cannot_take_is_refused),
+      TEST(latents_that_are_too_wide_are_refused), TEST(heads_of_either_type_may_be_too_wide))
