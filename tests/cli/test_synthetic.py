@@ -209,7 +209,7 @@ def few_kinds_of_documents():
         write("empty.h5", np.repeat(one * 0, n, axis=0))
         assert f"none of the {n} documents of the trace has a counted choice" in fit("empty.h5", code=1)[0]
     write("seven.h5", np.tile(draw(7), (10, 1, 1)))
-    assert "the trace's 70 documents use the experts in 7 different ways, but a map needs at least 15" in fit("seven.h5", code=1)[0]
+    assert "the 70 documents of the trace use the experts in 7 different ways, but a map needs at least 15" in fit("seven.h5", code=1)[0]
     write("fifteen.h5", np.tile(draw(K), (10, 1, 1)))
     column = fit("fifteen.h5")[1]
     assert (column["cluster"] == np.tile(column["cluster"][:K], 10)).all()
