@@ -264,7 +264,8 @@ static unsigned width_of_heatmap(const char *title, const char *panel_title)
         .title = title, .panel = panel, .n_panels = 2, .rows = 1, .cols = 2};
     CHECK_OK(gm_figure_heat_png(&heat, &png, &err), err);
     const unsigned char *at = (const unsigned char *)png.at + 16;
-    const unsigned width = (unsigned)at[0] << 24 | (unsigned)at[1] << 16 | at[2] << 8 | at[3];
+    const unsigned width =
+        (unsigned)at[0] << 24 | (unsigned)at[1] << 16 | (unsigned)at[2] << 8 | at[3];
     gm_text_clear(&png);
     return width;
 }
