@@ -206,6 +206,25 @@ static inline outcome run_docs(const gm_model *model, const docs *d, const plan 
     return all;
 }
 
+/* Forty tokens of a model of 283 ids or more, in one step. */
+static inline outcome run_forty(const gm_model *model)
+{
+    enum { N = 40 };
+    uint32_t token[N];
+    const size_t offset[] = {0, N};
+    for (uint32_t i = 0; i < N; i++) token[i] = 3 + 7 * i % 280;
+    return run_docs(model, &(docs){.n = 1, .n_tokens = N, .token = token, .offset = offset},
+                    &(plan){.threads = 1, .step = 64});
+}
+
+static inline outcome run_forty_of(const char *folder)
+{
+    gm_model *model = open_model(folder, GM_NUMERICS_F32, NULL);
+    outcome o = run_forty(model);
+    gm_model_close(model);
+    return o;
+}
+
 /* Bit equality, of the NaN of bad rows too. */
 static inline void check_same(const char *what, const outcome *a, const outcome *b)
 {

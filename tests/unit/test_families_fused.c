@@ -203,25 +203,12 @@ static void write_fused(const char *folder, const char *config)
     gm_checkpoint_close(c);
 }
 
-static outcome run_tokens(const char *folder)
-{
-    enum { N = 40 };
-    uint32_t token[N];
-    const size_t offset[] = {0, N};
-    for (uint32_t i = 0; i < N; i++) token[i] = 3 + 7 * i % 280;
-    gm_model *model = open_model(folder, GM_NUMERICS_F32, NULL);
-    outcome o = run_docs(model, &(docs){.n = 1, .n_tokens = N, .token = token, .offset = offset},
-                         &(plan){.threads = 1, .step = 64});
-    gm_model_close(model);
-    return o;
-}
-
 static void they_compute_dots_under_other_names(void)
 {
-    outcome want = run_tokens(DOTS);
+    outcome want = run_forty_of(DOTS);
     for (size_t i = 0; i < sizeof tiny / sizeof tiny[0]; i++) {
         write_fused("fused", tiny[i][1]);
-        outcome got = run_tokens("fused");
+        outcome got = run_forty_of("fused");
         check_same(tiny[i][0], &got, &want);
         outcome_free(&got);
     }

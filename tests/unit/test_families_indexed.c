@@ -97,22 +97,17 @@ static const char *const both[][2] = {{"DeepseekV32ForCausalLM", "deepseek_v32"}
 /* A query that is the 40th sees 40 keys: the indexer would leave them all. */
 static void they_are_deepseek_v3_up_to_that_many_tokens(void)
 {
-    enum { N = 40 };
-    uint32_t token[N];
-    const size_t offset[] = {0, N};
-    const docs one = {.n = 1, .n_tokens = N, .token = token, .offset = offset};
-    for (uint32_t i = 0; i < N; i++) token[i] = 3 + 7 * i % 280;
     gm_model *model = open_model(V3, GM_NUMERICS_F32, NULL);
-    outcome want = run_docs(model, &one, &(plan){.threads = 1, .step = 64});
+    outcome want = run_forty(model);
     const uint64_t mtp = gm_model_get_info(model)->mtp_bytes;
     gm_model_close(model);
     for (size_t i = 0; i < sizeof both / sizeof both[0]; i++) {
         write_indexed("indexed", both[i][0], both[i][1]);
         model = open_model("indexed", GM_NUMERICS_F32, NULL);
-        outcome got = run_docs(model, &one, &(plan){.threads = 1, .step = 64});
+        outcome got = run_forty(model);
         check_same(both[i][0], &got, &want);
         const gm_model_info *info = gm_model_get_info(model);
-        CHECK(info->max_context == N && info->indexer_bytes == 32 && info->other_bytes == 0);
+        CHECK(info->max_context == 40 && info->indexer_bytes == 32 && info->other_bytes == 0);
         CHECK(info->mtp_bytes == mtp + 16); /* the indexer there is counted once */
         outcome_free(&got);
         gm_model_close(model);

@@ -157,27 +157,14 @@ static void write_vision(const char *folder, bool columns, size_t wide)
     gm_free(s);
 }
 
-static outcome run_tokens(const char *folder)
-{
-    enum { N = 40 };
-    uint32_t token[N];
-    const size_t offset[] = {0, N};
-    for (uint32_t i = 0; i < N; i++) token[i] = 3 + 7 * i % 280;
-    gm_model *model = open_model(folder, GM_NUMERICS_F32, NULL);
-    outcome o = run_docs(model, &(docs){.n = 1, .n_tokens = N, .token = token, .offset = offset},
-                         &(plan){.threads = 1, .step = 64});
-    gm_model_close(model);
-    return o;
-}
-
 static void stacks_of_either_form_are_the_single_experts(void)
 {
     static const char *const forms[] = {"rows", "columns"}; /* as transformers saves a new model,
                                                                and as published */
-    outcome want = run_tokens(QWEN3);
+    outcome want = run_forty_of(QWEN3);
     for (int columns = 0; columns < 2; columns++) {
         write_vision(forms[columns], columns, WIDE);
-        outcome got = run_tokens(forms[columns]);
+        outcome got = run_forty_of(forms[columns]);
         check_same(forms[columns], &got, &want);
         outcome_free(&got);
     }
@@ -189,7 +176,7 @@ static void square_stacks_are_not_mixed_up(void)
 {
     write_vision("square-rows", false, WIDTH / 2);
     write_vision("square-columns", true, WIDTH / 2);
-    outcome want = run_tokens("square-rows"), got = run_tokens("square-columns");
+    outcome want = run_forty_of("square-rows"), got = run_forty_of("square-columns");
     check_same("square", &got, &want);
     outcome_free(&want);
     outcome_free(&got);
