@@ -12,7 +12,7 @@
 static const gm_threshold thresholds[] = {
     {"trustworthiness", 0.9, 0.8}, {"continuity", 0.9, 0.8},    {"dbcv", 0.5, 0.3},
     {"validity", 0.5, 0},          {"noise_share", 0.2, 0.4},   {"homogeneity", 0.7, 0.5},
-    {"purity", 0.75, 0.5},         {"seed_ari", 0.7, 0.5},      {"half_ari", 0.7, 0.5},
+    {"purity", 0.75, 0.5},         {"seed_ari", 0.8, 0.5},      {"half_ari", 0.7, 0.5},
     {"seed_jaccard", 0.75, 0.5},   {"half_jaccard", 0.75, 0.5}, {"coherence", 0.1, 0},
     {"dimensions.ari", 0.7, 0.5},  {"diversity", 0.7, 0.5},     {"length_noise", 0.3, 0.5},
     {"length_cluster", 0.3, 0.5},
@@ -212,6 +212,22 @@ static void say_doubtful(gm_json_out *out, const char *figure, const float *valu
             count > 12 ? ", ..." : "");
 }
 
+/* Where any seed has a cluster of more than a tenth: what makes maps more alike (NOTES, "What the
+ * seed decides"), or "". */
+static const char *limit_advice(char text[80], const gm_analysis *a)
+{
+    const gm_stability *s = &a->assessment.stability;
+    const size_t runs = s->seed[0].n_points, tenth = a->distinct.m / 10;
+    size_t largest = 0;
+    for (int i = 0; i < GM_N_RESEEDS; i++)
+        largest = s->seed[i].largest > largest ? s->seed[i].largest : largest;
+    text[0] = '\0';
+    if (a->hdbscan.max_cluster_size == 0 && largest > runs / 10 &&
+        tenth > 2 * a->hdbscan.min_cluster_size)
+        (void)snprintf(text, 80, "; --max-cluster-size %zu makes maps agree better", tenth);
+    return text;
+}
+
 static void say_stability(gm_json_out *out, const gm_analysis *a)
 {
     const gm_stability *s = &a->assessment.stability;
@@ -223,10 +239,11 @@ static void say_stability(gm_json_out *out, const gm_analysis *a)
         most = fmax(most, s->seed[i].ari);
     }
     gm_verdict v = gm_threshold_judge("seed_ari", s->seed_ari);
-    say(out, v, "seeds", "%s: ARI with five other seeds %.2f (%.2f to %.2f)",
+    char advice[80];
+    say(out, v, "seeds", "%s: ARI with five other seeds %.2f (%.2f to %.2f)%s",
         pick(v, "The clusters hardly depend on the seed", "Some clusters depend on the seed",
              "Another seed gives different clusters"),
-        s->seed_ari, least, most);
+        s->seed_ari, least, most, v == GM_VERDICT_TRUST ? "" : limit_advice(advice, a));
     if (s->among_seeds > s->seed_ari + 0.1)
         say(out, GM_VERDICT_DOUBT, "seeds",
             "This seed is unlike the others: they agree with each other by an ARI of %.2f, and "

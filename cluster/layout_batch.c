@@ -1,12 +1,15 @@
 /* layout_batch.c - the descent that threads do not change.
  *
- * An epoch is GROUPS rounds; round g moves the points g, g + GROUPS, ... all at once. Each
- * starts from where it is, goes through its own edges that are due and their random points
- * one after another, and sees all others where they were when the round began: what it
- * reads, no thread writes. In the serial descent a pair pulls i twice an epoch, as (i,j)
- * and as (j,i); so here. Documents lie in the order of their hashes, so a group is a random
- * sample; with one group for all (a Jacobi epoch) clusters break up more than in the serial
- * descent, with 16 they do not (digits of scikit-learn: ARI .83 against .90 and .90).
+ * An epoch is GROUPS rounds; round g moves the points of group g all at once. Each starts
+ * from where it is, goes through its own edges that are due and their random points one
+ * after another, and sees all others where they were when the round began: what it reads,
+ * no thread writes. In the serial descent a pair pulls i twice an epoch, as (i,j) and as
+ * (j,i); so here. With one group for all (a Jacobi epoch) clusters break up more than in the
+ * serial descent, with 16 they do not (digits of scikit-learn: ARI .83 against .90 and .90).
+ *
+ * The seed shuffles the points; `order` names the point at each place. Groups are runs of
+ * places, and a point goes through its neighbours by their places, so that nothing of the
+ * result hangs on how points happen to be numbered (NOTES, "What the seed decides").
  */
 #include "base/cli.h"
 #include "base/rng.h"
@@ -31,19 +34,19 @@ static const size_t FAR_APART = 100000; /* from so many points on places are fet
 
 typedef struct descent {
     const gm_layout_job *job;
-    size_t dim;              /* d */
-    float *at;               /* (N,d) where the points are; the caller's */
-    float *moved;            /* (N / GROUPS + 1, d) where those of the running group go */
-    uint32_t *to;            /* edges, group by group, in a group point by point, those of each
-                              * filled up to a multiple of GM_EDGES: where to, */
-    float *rate;             /* and visits an epoch, in (0,1] */
-    uint64_t *start;         /* (N+1) where those of each point begin, in that order */
-    size_t place_of[GROUPS]; /* in that order of the first point of each group */
-    float heaviest;          /* membership of the edges of rate 1 */
-    bool dense;              /* densMAP acts in the running epoch */
-    gm_layout_step **steps;  /* (threads) room for the steps of a block, */
-    float **inverse;         /* for 1/membership of each where densMAP may act, */
-    gm_step_room *room;      /* (threads) and for the steps of a point */
+    size_t dim;             /* d */
+    float *at;              /* (N,d) where the points are; the caller's */
+    float *moved;           /* (N / GROUPS + 1, d) where those of the running group go */
+    uint32_t *order;        /* (N) the point at each place */
+    uint32_t *to;           /* edges, place by place, those of each point filled up to a
+                             * multiple of GM_EDGES: where to, */
+    float *rate;            /* and visits an epoch, in (0,1] */
+    uint64_t *start;        /* (N+1) where those of each place begin */
+    float heaviest;         /* membership of the edges of rate 1 */
+    bool dense;             /* densMAP acts in the running epoch */
+    gm_layout_step **steps; /* (threads) room for the steps of a block, */
+    float **inverse;        /* for 1/membership of each where densMAP may act, */
+    gm_step_room *room;     /* (threads) and for the steps of a point */
     gm_rng rng;
     gm_forces forces;
     int epoch;
@@ -51,19 +54,18 @@ typedef struct descent {
 
 /* ---- which steps a point takes ---- */
 
-/* Write the steps of point i, which is number `place` in the order of the edges; returns how many.
- */
-static size_t list_steps(const descent *d, size_t i, size_t place, const gm_step_room *room,
+/* Write the steps of the point at a place; returns how many. */
+static size_t list_steps(const descent *d, size_t place, const gm_step_room *room,
                          gm_layout_step *to)
 {
+    const uint32_t i = d->order[place];
     const size_t n_points = d->job->graph->n;
     const uint64_t first = d->start[place];
     const gm_edge_list edges = {d->start[place + 1] - first, d->to + first, d->rate + first};
     const gm_step_plan plan = {d->epoch, d->job->negative_rate, n_points, d->job->isa};
     uint32_t words[4];
     gm_rng_at(&d->rng, i, (uint32_t)d->epoch, words);
-    size_t n =
-        gm_steps_list(to, room, &plan, &edges, (uint32_t)i, (uint64_t)words[0] << 32 | words[1]);
+    size_t n = gm_steps_list(to, room, &plan, &edges, i, (uint64_t)words[0] << 32 | words[1]);
     for (size_t s = 0; n_points >= FAR_APART && s < n; s++)
         __builtin_prefetch(d->at + (size_t)(to[s] >> 1) * d->dim);
     return n;
@@ -83,9 +85,9 @@ static void list_inverse(const descent *d, size_t place, const gm_step_room *roo
 
 /* ---- moving ---- */
 
-/* A member of the running group, and its steps. */
+/* A point of the running group, and its steps. */
 typedef struct mover {
-    uint32_t member;
+    uint32_t place, row; /* row: of d->moved, the number in its group */
     int32_t first, n_steps;
 } mover;
 
@@ -110,13 +112,12 @@ static void sort_movers(mover *sorted, const mover *list, size_t n)
 
 /* Let the lane whose mover (NULL: none yet) has arrived set it down and take the next one. */
 static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, const mover *arrived,
-                                const mover *next, size_t group)
+                                const mover *next)
 {
     const size_t dim = d->dim;
-    for (size_t c = 0; arrived && c < dim; c++)
-        d->moved[arrived->member * dim + c] = lanes->at[c][l];
+    for (size_t c = 0; arrived && c < dim; c++) d->moved[arrived->row * dim + c] = lanes->at[c][l];
     if (next == NULL) return NULL;
-    const size_t i = group + next->member * (size_t)GROUPS;
+    const size_t i = d->order[next->place];
     for (size_t c = 0; c < dim; c++) lanes->at[c][l] = d->at[i * dim + c];
     for (size_t c = 0; d->dense && c < 2; c++) lanes->term[c][l] = d->forces.term[2 * i + c];
     lanes->next[l] = next->first;
@@ -133,7 +134,7 @@ static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_layout
 }
 
 static void move_all(const descent *d, const gm_layout_step *step, const float *inverse,
-                     const mover *list, size_t n, size_t group)
+                     const mover *list, size_t n)
 {
     const bool far = d->job->graph->n >= FAR_APART;
     gm_lanes lanes = {0};
@@ -143,7 +144,7 @@ static void move_all(const descent *d, const gm_layout_step *step, const float *
         for (size_t l = 0; l < GM_LANES; l++) {
             if (lanes.left[l] > 0) continue;
             arrived += in[l] != NULL;
-            in[l] = change_lane(d, &lanes, l, in[l], taken < n ? &list[taken++] : NULL, group);
+            in[l] = change_lane(d, &lanes, l, in[l], taken < n ? &list[taken++] : NULL);
         }
         if (arrived == n) return;
         if (far) fetch_ahead(d, &lanes, step);
@@ -151,8 +152,14 @@ static void move_all(const descent *d, const gm_layout_step *step, const float *
     }
 }
 
-/* Members [first, first + n) of a group, n <= BLOCK. */
-static void move_block(const descent *d, size_t group, size_t first, size_t n)
+static size_t group_begin(size_t n_points, size_t group)
+{
+    return n_points * group / GROUPS;
+}
+
+/* The points at the places [first, first + n), n <= BLOCK, of a group whose places begin at
+ * `begin`. */
+static void move_block(const descent *d, size_t begin, size_t first, size_t n)
 {
     gm_layout_step *step = d->steps[gm_thread_number()];
     const gm_step_room *room = &d->room[gm_thread_number()];
@@ -160,19 +167,14 @@ static void move_block(const descent *d, size_t group, size_t first, size_t n)
     mover list[BLOCK], sorted[BLOCK];
     size_t n_steps = 0;
     for (size_t m = 0; m < n; m++) {
-        size_t member = first + m, place = d->place_of[group] + member;
-        size_t count = list_steps(d, group + member * GROUPS, place, room, step + n_steps);
+        const size_t place = first + m, count = list_steps(d, place, room, step + n_steps);
         if (inverse) list_inverse(d, place, room, count, inverse + n_steps);
-        list[m] = (mover){(uint32_t)member, (int32_t)n_steps, (int32_t)count};
+        list[m] =
+            (mover){(uint32_t)place, (uint32_t)(place - begin), (int32_t)n_steps, (int32_t)count};
         n_steps += count;
     }
     sort_movers(sorted, list, n);
-    move_all(d, step, inverse, sorted, n, group);
-}
-
-static size_t group_size(size_t n, size_t group)
-{
-    return n > group ? (n - group - 1) / GROUPS + 1 : 0;
+    move_all(d, step, inverse, sorted, n);
 }
 
 /* Points that a thread takes at a time; it changes no bit. */
@@ -189,13 +191,14 @@ static void move_groups(const descent *d, bool alone)
     (void)alone; /* of no use to a build without OpenMP */
 #pragma omp parallel if (!alone)
     for (size_t group = 0; group < GROUPS; group++) {
-        const size_t count = group_size(n, group), block = block_size(count, gm_thread_count());
+        const size_t begin = group_begin(n, group), end = group_begin(n, group + 1);
+        const size_t block = block_size(end - begin, gm_thread_count());
 #pragma omp for schedule(dynamic, 1)
-        for (size_t m = 0; m < count; m += block)
-            move_block(d, group, m, count - m < block ? count - m : block);
+        for (size_t place = begin; place < end; place += block)
+            move_block(d, begin, place, end - place < block ? end - place : block);
 #pragma omp for schedule(static)
-        for (size_t m = 0; m < count; m++)
-            memcpy(d->at + (group + m * GROUPS) * d->dim, d->moved + m * d->dim,
+        for (size_t place = begin; place < end; place++)
+            memcpy(d->at + d->order[place] * d->dim, d->moved + (place - begin) * d->dim,
                    d->dim * sizeof *d->at);
     }
 }
@@ -233,31 +236,39 @@ static uint64_t filled_up(uint64_t n_edges)
     return (n_edges + GM_EDGES - 1) / GM_EDGES * GM_EDGES;
 }
 
-/* Where edges go in the order in which they are gone through. */
+/* Who is at which place, and where the edges of each place go. */
 static void order_points(descent *d)
 {
     const gm_graph *graph = d->job->graph;
-    size_t place = 0;
-    for (size_t group = 0; group < GROUPS; group++) {
-        d->place_of[group] = place;
-        for (size_t i = group; i < graph->n; i += GROUPS, place++)
-            d->start[place + 1] =
-                d->start[place] + filled_up(graph->indptr[i + 1] - graph->indptr[i]);
+    gm_rng rng = gm_rng_make(d->job->seed, 0x6f726465); /* "orde" */
+    for (size_t i = 0; i < graph->n; i++) d->order[i] = (uint32_t)i;
+    gm_rng_shuffle(&rng, d->order, graph->n);
+    for (size_t place = 0; place < graph->n; place++) {
+        const uint64_t *own = graph->indptr + d->order[place];
+        d->start[place + 1] = d->start[place] + filled_up(own[1] - own[0]);
     }
 }
 
-static void order_edges(descent *d)
+/* Each point in turn enters the lists of its neighbours, which so come out ordered by place: the
+ * graph is symmetric. */
+static bool order_edges(descent *d)
 {
     const gm_graph *graph = d->job->graph;
-    for (size_t group = 0; group < GROUPS; group++)
-        for (size_t i = group, place = d->place_of[group]; i < graph->n; i += GROUPS, place++) {
-            uint64_t e = d->start[place];
-            for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++, e++) {
-                d->to[e] = graph->index[from];
-                d->rate[e] = graph->weight[from] / d->heaviest;
-            }
-            for (; e < d->start[place + 1]; e++) d->rate[e] = NEVER;
+    uint64_t *end = gm_alloc(graph->n, sizeof *end); /* of the list of each point so far */
+    if (end == NULL) return false;
+    for (size_t place = 0; place < graph->n; place++) end[d->order[place]] = d->start[place];
+    for (size_t place = 0; place < graph->n; place++) {
+        const uint32_t i = d->order[place];
+        for (uint64_t e = graph->indptr[i]; e < graph->indptr[i + 1]; e++) {
+            const uint64_t to = end[graph->index[e]]++;
+            d->to[to] = i;
+            d->rate[to] = graph->weight[e] / d->heaviest;
         }
+    }
+    for (size_t place = 0; place < graph->n; place++)
+        for (uint64_t e = end[d->order[place]]; e < d->start[place + 1]; e++) d->rate[e] = NEVER;
+    gm_free(end);
+    return true;
 }
 
 /* Wherever a block begins. */
@@ -294,9 +305,9 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
 {
     const gm_graph *graph = d->job->graph;
     const size_t n = graph->n;
-    bool all = true;
+    d->order = gm_alloc(n, sizeof *d->order);
     d->start = gm_alloc(n + 1, sizeof *d->start);
-    if (d->start) {
+    if (d->order && d->start) {
         order_points(d);
         d->to = gm_alloc(d->start[n], sizeof *d->to);
         d->rate = gm_alloc(d->start[n], sizeof *d->rate);
@@ -305,11 +316,9 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
     d->steps = gm_alloc(n_threads, sizeof *d->steps);
     d->inverse = gm_alloc(n_threads, sizeof *d->inverse);
     d->room = gm_alloc(n_threads, sizeof *d->room);
-    if (!d->to || !d->rate || !d->start || !d->moved || !d->steps || !d->inverse || !d->room)
-        return gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
-    order_edges(d);
-    const most_edges most = count_most(d);
-    for (size_t t = 0; t < n_threads; t++) all &= make_thread_room(d, t, most);
+    bool all = d->to && d->rate && d->moved && d->steps && d->inverse && d->room && order_edges(d);
+    const most_edges most = all ? count_most(d) : (most_edges){0};
+    for (size_t t = 0; all && t < n_threads; t++) all = make_thread_room(d, t, most);
     return all ? GM_OK : gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
 }
 
@@ -328,6 +337,7 @@ static void clear_room(descent *d, size_t n_threads)
     gm_free(d->to);
     gm_free(d->rate);
     gm_free(d->start);
+    gm_free(d->order);
     gm_free(d->moved);
 }
 

@@ -178,6 +178,49 @@ static void lengths_name_what_evens_them(void)
     gm_text_clear(&out.text);
 }
 
-TESTS(TEST(lengths_name_what_evens_them), TEST(the_control_says_what_it_shows),
-      TEST(many_lost_groups_are_counted), TEST(figures_are_judged), TEST(doubts_come_first),
-      TEST(names_are_said_whole))
+/* What is said of one cluster, of 100 documents, that other seeds give with an ARI of `ari` and
+ * of which the largest of theirs has `largest`. */
+static void put_seeds(gm_json_out *out, double ari, size_t largest, size_t most)
+{
+    enum { N = 100 };
+    static int32_t cluster[N];
+    static uint32_t first[N];
+    float jaccard = 1;
+    gm_analysis a = {.distinct = {.m = N, .first = first},
+                     .clustering = {.label = cluster, .n_clusters = 1},
+                     .hdbscan = {.min_cluster_size = 4, .max_cluster_size = most}};
+    gm_stability *s = &a.assessment.stability;
+    gm_error err = {0};
+    a.assessment.has_reruns = true;
+    for (int i = 0; i < GM_N_RESEEDS; i++)
+        s->seed[i] = (gm_rerun_figures){.n_points = N, .largest = largest, .ari = ari};
+    s->seed_ari = s->among_seeds = ari, s->half_ari = (double)NAN, s->seed_jaccard = &jaccard;
+    gm_json_open_object(out, NULL);
+    CHECK_OK(gm_verdict_put(out, &a, &(gm_atlas){.n = N, .cluster = cluster}, &err), err);
+    gm_json_close_object(out);
+    CHECK_OK(gm_json_out_done(out, &err), err);
+}
+
+static void seeds_that_disagree_name_what_helps(void)
+{
+    static const struct {
+        double ari;
+        size_t largest, most;
+        bool helps;
+    } cases[] = {{0.79, 11, 0, true},   /* */
+                 {0.8, 11, 0, false},   /* they agree */
+                 {0.4, 10, 0, false},   /* no cluster is larger */
+                 {0.4, 11, 50, false}}; /* there is a limit */
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        gm_json_out out = {0};
+        put_seeds(&out, cases[i].ari, cases[i].largest, cases[i].most);
+        CHECK_HAS(out.text.at, "ARI with five other seeds");
+        const bool helps = strstr(out.text.at, "; --max-cluster-size 10 makes maps agree better");
+        CHECK_INT(helps, cases[i].helps);
+        gm_text_clear(&out.text);
+    }
+}
+
+TESTS(TEST(lengths_name_what_evens_them), TEST(seeds_that_disagree_name_what_helps),
+      TEST(the_control_says_what_it_shows), TEST(many_lost_groups_are_counted),
+      TEST(figures_are_judged), TEST(doubts_come_first), TEST(names_are_said_whole))

@@ -7,7 +7,7 @@
 #include "cluster/graph.h"
 #include "tests/synthetic_trace.h"
 
-enum { N = 240, TOPICS = 4, NEW = 40 };
+enum { N = 240, TOPICS = 4, NEW = 80 };
 
 typedef struct made {
     gm_trace *fitted, *news;
