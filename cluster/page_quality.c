@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { MOST_MEMBERS = 8 }; /* columns of a list of objects */
-
 /* The atlas's JSON, or NULL when it has none. */
 static gm_status parse(gm_json **root, const char *json, const char *title, gm_error *err)
 {
@@ -17,10 +15,15 @@ static gm_status parse(gm_json **root, const char *json, const char *title, gm_e
 
 /* ---- lights ---- */
 
-/* A level of the verdict as a mark and a word. */
+/* A level of the verdict as a mark and a word; `several`: what more than one are called. */
 typedef struct light {
-    const char *level, *style, *word;
+    const char *level, *style, *word, *several;
 } light;
+
+enum { N_KNOWN = 3 };
+static const light known[N_KNOWN] = {{"doubt", "poor", "Doubt.", "doubts"},
+                                     {"fair", "fair", "Fair.", "fair"},
+                                     {"trust", "good", "Trust.", "trust"}};
 
 /* A member of a JSON object as text; "" when it is not there. */
 static const char *text_of(const gm_json *object, const char *key)
@@ -41,23 +44,47 @@ static void put_light(gm_html *page, const light *l, const char *text)
     gm_html_raw(page, "</li>\n");
 }
 
+/* How many lines of the verdict have this level. */
+static size_t count_of(const gm_json *verdict, const char *level)
+{
+    size_t n = 0;
+    for (const gm_json *v = gm_json_first(verdict); v; v = gm_json_next(v))
+        n += strcmp(text_of(v, "level"), level) == 0;
+    return n;
+}
+
+/* All of the verdict in a line that can be folded: the marks, and how many there are of each. */
+static void put_summary(gm_html *page, const gm_json *verdict)
+{
+    gm_html_raw(page, "<details id=\"verdict\" open><summary><b>What to trust</b>");
+    for (size_t i = 0; i < N_KNOWN; i++) {
+        const size_t n = count_of(verdict, known[i].level);
+        if (n == 0) continue;
+        gm_html_raw(page, " <span class=\"light ");
+        gm_html_raw(page, known[i].style);
+        gm_html_raw(page, "\">");
+        gm_html_printf(page, "%zu %s", n, n == 1 ? known[i].level : known[i].several);
+        gm_html_raw(page, "</span>");
+    }
+    gm_html_raw(page, "</summary>\n");
+}
+
 gm_status gm_page_put_lights(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
-    static const light known[] = {
-        {"doubt", "poor", "Doubt."}, {"fair", "fair", "Fair."}, {"trust", "good", "Trust."}};
-    static const light none = {NULL, "none", "Not computed:"};
+    static const light none = {NULL, "none", "Not computed:", NULL};
     gm_json *root;
     gm_status status = parse(&root, atlas->quality, "quality", err);
     if (status != GM_OK) return status;
     const gm_json *verdict = root ? gm_json_find(root, "verdict") : NULL;
+    if (verdict) put_summary(page, verdict);
     gm_html_raw(page, "<ul class=\"lights\" aria-label=\"What to trust\">\n");
     if (verdict == NULL)
         put_light(page, &none, "this atlas does not say what to trust; run gm-cluster fit again");
-    for (size_t i = 0; verdict && i < sizeof known / sizeof *known; i++)
+    for (size_t i = 0; verdict && i < N_KNOWN; i++)
         for (const gm_json *v = gm_json_first(verdict); v; v = gm_json_next(v))
             if (strcmp(text_of(v, "level"), known[i].level) == 0)
                 put_light(page, &known[i], text_of(v, "text"));
-    gm_html_raw(page, "</ul>\n");
+    gm_html_raw(page, verdict ? "</ul></details>\n" : "</ul>\n");
     gm_json_free(root);
     return GM_OK;
 }
@@ -145,96 +172,17 @@ static const char *meaning_of(const char *name)
     return "";
 }
 
-static void put_value(gm_html *page, const gm_json *v);
-
-/* Items of a list, with blanks between them. */
-static void put_items(gm_html *page, const gm_json *list)
-{
-    for (const gm_json *k = gm_json_first(list); k; k = gm_json_next(k)) {
-        put_value(page, k);
-        if (gm_json_next(k)) gm_html_raw(page, " ");
-    }
-}
-
-/* A list of objects with the same members: a table with a row for each. */
-static void put_objects(gm_html *page, const gm_json *list)
-{
-    const char *header[MOST_MEMBERS];
-    int n = 0;
-    for (const gm_json *v = gm_json_first(gm_json_first(list)); v && n < MOST_MEMBERS;
-         v = gm_json_next(v))
-        header[n++] = gm_json_key(v);
-    gm_html_table_begin(page, NULL, header, n);
-    for (const gm_json *row = gm_json_first(list); row; row = gm_json_next(row)) {
-        for (const gm_json *v = gm_json_first(row); v; v = gm_json_next(v)) {
-            gm_html_raw(page, gm_json_text(v, NULL) ? "<td>" : "<td class=\"n\">");
-            put_value(page, v);
-            gm_html_raw(page, "</td>");
-        }
-        gm_html_row_end(page);
-    }
-    gm_html_table_end(page);
-}
-
-static void put_value(gm_html *page, const gm_json *v)
-{
-    double number;
-    bool flag;
-    const char *text = gm_json_text(v, NULL);
-    if (text)
-        gm_html_printf(page, "%s", text);
-    else if (gm_json_f64(v, &number))
-        gm_html_printf(page, "%.6g", number);
-    else if (gm_json_bool(v, &flag))
-        gm_html_printf(page, "%s", flag ? "yes" : "no");
-    else if (gm_json_n_items(v) > 0 && gm_json_kind_of(gm_json_first(v)) == GM_JSON_OBJECT)
-        put_objects(page, v);
-    else if (gm_json_n_items(v) > 0)
-        put_items(page, v);
-    else
-        gm_html_printf(page, "-");
-}
-
 /* What the lights say, and by which limits, stands there. */
-static bool is_light(const char *name)
+static const char *shown_meaning(const char *name)
 {
-    return strcmp(name, "verdict") == 0 || strcmp(name, "thresholds") == 0;
-}
-
-/* A JSON object's members as rows; objects inside become rows "outer.inner". */
-static void put_members(gm_html *page, const gm_json *object, const char *prefix, bool explained)
-{
-    for (const gm_json *v = gm_json_first(object); v; v = gm_json_next(v)) {
-        char name[160];
-        snprintf(name, sizeof name, "%s%s", prefix, gm_json_key(v));
-        if (explained && is_light(name)) continue;
-        if (gm_json_kind_of(v) == GM_JSON_OBJECT) {
-            strncat(name, ".", sizeof name - strlen(name) - 1);
-            put_members(page, v, name, explained);
-            continue;
-        }
-        gm_html_cell(page, name);
-        gm_html_raw(page, "<td>");
-        put_value(page, v);
-        gm_html_raw(page, "</td>");
-        if (explained) gm_html_cell(page, meaning_of(name));
-        gm_html_row_end(page);
-    }
+    const bool lit = strncmp(name, "verdict", 7) == 0 || strncmp(name, "thresholds", 10) == 0;
+    return lit ? NULL : meaning_of(name);
 }
 
 gm_status gm_page_put_json(gm_html *page, const char *title, const char *json, bool explained,
                            gm_error *err)
 {
-    static const char *const header[] = {"name", "value", "meaning"};
-    gm_json *root;
-    gm_status status = parse(&root, json, title, err);
-    if (status != GM_OK || root == NULL) return status;
-    gm_html_raw(page, "<section class=\"members\">\n");
+    if (json == NULL || json[0] == '\0') return GM_OK;
     gm_html_heading(page, 2, title);
-    gm_html_table_begin(page, NULL, header, explained ? 3 : 2);
-    put_members(page, root, "", explained);
-    gm_html_table_end(page);
-    gm_html_raw(page, "</section>\n");
-    gm_json_free(root);
-    return GM_OK;
+    return gm_html_members(page, json, title, explained ? shown_meaning : NULL, err);
 }

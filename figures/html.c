@@ -187,6 +187,63 @@ void gm_html_row_end(gm_html *page)
     gm_html_raw(page, "</tr>\n<tr>");
 }
 
+/* ---- heads over numbers ---- */
+
+static bool starts(const char *at, const char *word)
+{
+    return strncmp(at, word, strlen(word)) == 0;
+}
+
+/* Where the table begins that is open at the end of the text: tables inside it are closed. */
+static size_t open_table(const gm_text *text)
+{
+    size_t at = text->n, inside = 0;
+    while (at > 0) {
+        const char *here = text->at + --at;
+        if (*here != '<') continue;
+        if (starts(here, "</table>")) inside++;
+        if (starts(here, "<table>") && inside-- == 0) break;
+    }
+    return at;
+}
+
+/* The next cell of a row, past the tables inside the cell before; NULL: the row ends. */
+static const char *next_cell(const char *at)
+{
+    size_t inside = 0;
+    for (at = strchr(at, '<'); at; at = strchr(at + 1, '<')) {
+        if (starts(at, "<table>")) inside++;
+        if (starts(at, "</table>")) inside--;
+        if (inside == 0 && starts(at, "</tr>")) return NULL;
+        if (inside == 0 && starts(at, "<td")) return at;
+    }
+    return NULL;
+}
+
+/* Heads of columns whose first cell is a number stand to the right, as the numbers do. */
+static void align_heads(gm_html *page)
+{
+    static const char head[] = "<th scope=\"col\"", number[] = " class=\"n\"";
+    const size_t added = sizeof number - 1;
+    if (page->status != GM_OK) return;
+    size_t th = open_table(&page->text);
+    const char *body = strstr(page->text.at + th, "<tbody><tr>");
+    size_t td = body ? (size_t)(body - page->text.at) : page->text.n;
+    for (;;) {
+        const char *h = strstr(page->text.at + th, head), *d = next_cell(page->text.at + td);
+        if (h == NULL || d == NULL) return;
+        th = (size_t)(h - page->text.at) + sizeof head - 1;
+        td = (size_t)(d - page->text.at) + 1;
+        if (!starts(d, "<td class=\"n\"")) continue;
+        page->status = gm_text_reserve(&page->text, added, NULL);
+        if (page->status != GM_OK) return;
+        char *at = page->text.at + th;
+        memmove(at + added, at, page->text.n - th + 1);
+        memcpy(at, number, added);
+        page->text.n += added, td += added;
+    }
+}
+
 void gm_html_table_end(gm_html *page)
 {
     /* the row that gm_html_row_end opened ahead stays empty: take it back */
@@ -197,6 +254,7 @@ void gm_html_table_end(gm_html *page)
         page->text.n -= n;
         page->text.at[page->text.n] = '\0';
     }
+    align_heads(page);
     gm_html_raw(page, "</tbody></table></div>\n");
 }
 

@@ -24,12 +24,20 @@ void gm_html_printf(gm_html *page, const char *fmt, ...) GM_PRINTF(2, 3); /* esc
 void gm_html_heading(gm_html *page, int level, const char *text);
 void gm_html_paragraph(gm_html *page, const char *text);
 
-/* A table: header cells, then rows cell by cell; numbers are right-aligned. */
+/* A table: header cells, then rows cell by cell; numbers are right-aligned, and so is the header of
+ * a column whose first cell is one. */
 void gm_html_table_begin(gm_html *page, const char *caption, const char *const *header, int n);
 void gm_html_cell(gm_html *page, const char *text);
 void gm_html_cell_number(gm_html *page, double value, int decimals); /* NaN: a dash */
 void gm_html_row_end(gm_html *page);
 void gm_html_table_end(gm_html *page);
+
+/* A table with a row for each member of a JSON object, those of objects inside as "outer.inner".
+ * `meaning`: what a name means ("": nothing to say; NULL: no such row) in a third column; NULL:
+ * there is none. `where` names the JSON in errors: GM_EFORMAT, GM_EMEM. */
+typedef const char *gm_html_meaning(const char *name);
+gm_status gm_html_members(gm_html *page, const char *json, const char *where,
+                          gm_html_meaning *meaning, gm_error *err) GM_MUST_USE;
 
 /* A PNG as data URI with a text for those who cannot see it. */
 void gm_html_picture(gm_html *page, const gm_text *png, const char *alt, const char *caption);

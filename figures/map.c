@@ -3,12 +3,15 @@
 #include "figures/labels.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { DEFAULT_WIDTH = 1600, DEFAULT_HEIGHT = 1200, MARGIN = 40, TITLE_HEIGHT = 74 };
 enum { MOST_HEIGHT = DEFAULT_HEIGHT - TITLE_HEIGHT - MARGIN }; /* of a plot */
 #define FILLED 0.96                            /* of the plot's width or height, by points */
 enum { MOST_CIRCLES = 5000, LAYER_SCALE = 2 }; /* of an SVG; pixels of a picture in it, each way */
-enum { COLUMN = 280, GAP = 8, LEAST_LINE = 13, MOST_LINE = 26 }; /* of labels beside the plot */
+/* Of labels beside the plot. */
+enum { COLUMN = 280, GAP = 8, LEAST_LINE = 13, MOST_LINE = 26, MOST_LABEL_BYTES = 512 };
 
 /* The plot's place on the canvas and the map from data to pixels. */
 typedef struct plot {
@@ -124,6 +127,24 @@ static double line_height(double room, size_t n, size_t *shown)
     return line;
 }
 
+/* A label of words with commas between them: as many of the first ones as have room. */
+static void put_words(gm_canvas *canvas, double x, double y, const char *text,
+                      const gm_text_style *style)
+{
+    char words[MOST_LABEL_BYTES];
+    gm_text_style whole = *style;
+    whole.max_width = 0;
+    snprintf(words, sizeof words, "%s", text);
+    for (;;) {
+        double width, height;
+        gm_canvas_measure(canvas, words, &whole, &width, &height);
+        char *last = width > style->max_width ? strrchr(words, ',') : NULL;
+        if (last == NULL) break;
+        *last = '\0';
+    }
+    gm_canvas_text(canvas, x, y, words, style);
+}
+
 /* Labels in columns left and right of the plot, a line from each to its place. */
 static gm_status draw_labels(gm_canvas *canvas, const plot *p, const gm_map_figure *f,
                              gm_error *err)
@@ -153,7 +174,7 @@ static gm_status draw_labels(gm_canvas *canvas, const plot *p, const gm_map_figu
         cairo_line_to(canvas->cr, p->x + b->home_x, p->y + b->home_y);
         cairo_stroke(canvas->cr);
         style.anchor_x = b->left ? 1 : 0;
-        gm_canvas_text(canvas, b->left ? edge - 4 : edge + 4, y, f->label[i].text, &style);
+        put_words(canvas, b->left ? edge - 4 : edge + 4, y, f->label[i].text, &style);
     }
 out:
     gm_free(order);

@@ -39,11 +39,13 @@ static gm_status put_figure(gm_html *h, const gm_stats *s, gm_stats_figure figur
 /* In the words of training: what experts of a fixed capacity would leave out. */
 static void put_dropped(gm_html *h, const gm_stats *s)
 {
-    static const char *const head[] = {"layer",     "factor 1",     "factor 1.25", "factor 2",
-                                       "1, of all", "1.25, of all", "2, of all"};
+    static const char *const head[] = {"layer",          "by document, 1", "by document, 1.25",
+                                       "by document, 2", "all tokens, 1",  "all tokens, 1.25",
+                                       "all tokens, 2"};
     gm_html_table_begin(h,
-                        "Share of the choices that is dropped at a capacity factor, if every "
-                        "document is a batch; if all tokens are one",
+                        "Share of the choices beyond the experts' capacity at a capacity factor of "
+                        "1, 1.25 and 2, if each document is a batch of its own, and if all tokens "
+                        "are one batch",
                         head, N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
         number(h, s->info->layer_of_moe[l], 0);
@@ -137,33 +139,22 @@ static gm_status put_router(gm_html *h, const gm_stats *s, gm_error *err)
 
 /* ---- from token to token, from layer to layer ---- */
 
-static gm_status put_reuse(gm_html *h, const gm_stats *s, gm_error *err)
+/* What a token has in common with the one before. */
+static void put_repeats(gm_html *h, const gm_stats *s)
 {
+    static const char *const head[] = {"layer",
+                                       "same strongest expert",
+                                       "by chance",
+                                       "some expert in common",
+                                       "by chance, equal loads",
+                                       "share of experts in common",
+                                       "by chance"};
     const gm_reuse *r = &s->reuse;
-    gm_status status = GM_OK;
-    size_t size[GM_REUSE_SIZES];
-    char caption[160], lru[GM_REUSE_SIZES][24];
-    if (!gm_stats_figure_there(s, GM_FIGURE_REUSE)) return GM_OK;
-    gm_reuse_sizes(r, size);
-    for (size_t i = 0; i < GM_REUSE_SIZES; i++)
-        snprintf(lru[i], sizeof lru[i], "LRU cache of %zu", size[i]);
-    const char *const head[] = {"layer",  "same strongest", "chance", "one in common", "even",
-                                "shared", "chance",         lru[0],   "fixed",         lru[1],
-                                "fixed",  "guessed",        "fixed"};
-    gm_html_heading(h, 2, "From token to token, from layer to layer");
-    GM_TRY(
-        put_figure(h, s, GM_FIGURE_REUSE, 0,
-                   "What a token has in common with the token before; of the experts of a layer, "
-                   "the share that the experts of the layer before let guess",
-                   err));
-    GM_TRY(put_figure(h, s, GM_FIGURE_CACHE, 0,
-                      "Share of the choices that a cache of so many experts of the layer holds",
-                      err));
+    char caption[192];
     snprintf(caption, sizeof caption,
-             "%" PRIu64
-             " token%s with the one before; caches of %zu and %zu experts in each layer; "
-             "%zu experts guessed",
-             r->neighbours, gm_plural(r->neighbours), size[0], size[1], r->K);
+             "%" PRIu64 " token%s beside the one before in its document, %zu experts each. By "
+             "chance: if every token chose by the experts' loads alone",
+             r->neighbours, gm_plural(r->neighbours), r->K);
     gm_html_table_begin(h, caption, head, N_OF(head));
     for (size_t l = 0; l < r->L; l++) {
         gm_repeats repeats = gm_reuse_repeats(r, l);
@@ -174,6 +165,34 @@ static gm_status put_reuse(gm_html *h, const gm_stats *s, gm_error *err)
         number(h, repeats.any_even, 3);
         number(h, repeats.shared, 3);
         number(h, repeats.shared_chance, 3);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
+/* Of a token's experts, those that a few of the layer hold. */
+static void put_caches(gm_html *h, const gm_stats *s)
+{
+    enum { BEFORE = 1, PAIRS = GM_REUSE_SIZES + 1, TITLE_BYTES = 48 };
+    const gm_reuse *r = &s->reuse;
+    char title[2 * PAIRS][TITLE_BYTES];
+    const char *head[BEFORE + 2 * PAIRS] = {"layer"};
+    size_t size[PAIRS];
+    gm_reuse_sizes(r, size);
+    size[GM_REUSE_SIZES] = r->K;
+    for (size_t i = 0; i < PAIRS; i++) {
+        const char *which = i < GM_REUSE_SIZES ? "used last" : "guessed";
+        snprintf(title[2 * i], TITLE_BYTES, "%zu %s", size[i], which);
+        snprintf(title[2 * i + 1], TITLE_BYTES, "%zu most chosen", size[i]);
+    }
+    for (size_t i = 0; i < 2 * PAIRS; i++) head[BEFORE + i] = title[i];
+    gm_html_table_begin(h,
+                        "Share of the choices that are among a few experts of the layer: those "
+                        "used last (LRU cache), those most chosen (fixed cache), or those guessed "
+                        "from the experts of the layer before",
+                        head, N_OF(head));
+    for (size_t l = 0; l < r->L; l++) {
+        number(h, s->info->layer_of_moe[l], 0);
         for (size_t i = 0; i < GM_REUSE_SIZES; i++) {
             number(h, gm_reuse_lru(r, l, size[i]), 3);
             number(h, gm_reuse_fixed(r, l, size[i]), 3);
@@ -183,6 +202,23 @@ static gm_status put_reuse(gm_html *h, const gm_stats *s, gm_error *err)
         gm_html_row_end(h);
     }
     gm_html_table_end(h);
+}
+
+static gm_status put_reuse(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (!gm_stats_figure_there(s, GM_FIGURE_REUSE)) return GM_OK;
+    gm_html_heading(h, 2, "From token to token, from layer to layer");
+    GM_TRY(
+        put_figure(h, s, GM_FIGURE_REUSE, 0,
+                   "What a token has in common with the token before; of the experts of a layer, "
+                   "the share that the experts of the layer before let guess",
+                   err));
+    put_repeats(h, s);
+    GM_TRY(put_figure(h, s, GM_FIGURE_CACHE, 0,
+                      "Share of the choices that a cache of so many experts of the layer holds",
+                      err));
+    put_caches(h, s);
 out:
     return status;
 }
@@ -192,17 +228,18 @@ out:
 static gm_status put_information(gm_html *h, const gm_stats *s, gm_error *err)
 {
     static const char *const head[] = {
-        "layer", "bits of the subset",   "null", "null, 95th percentile",
-        "p",     "bits of the token id", "null", "vocabulary specialisation",
-        "null"};
+        "layer",   "bits of the subset",   "shuffled, mean", "shuffled, 95th percentile",
+        "p",       "bits of the token id", "shuffled",       "vocabulary specialisation",
+        "shuffled"};
     if (!gm_stats_figure_there(s, GM_FIGURE_INFORMATION)) return GM_OK;
     gm_html_heading(h, 2, "What an expert tells");
     gm_status status = put_figure(h, s, GM_FIGURE_INFORMATION, 0,
                                   "Mutual information of the chosen expert with the document's "
                                   "subset and with the input token",
                                   err);
-    gm_html_table_begin(h, "Nulls: subsets shuffled among documents, ids among tokens", head,
-                        N_OF(head));
+    gm_html_table_begin(
+        h, "Beside what is left after shuffling subsets among documents, ids among tokens", head,
+        N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
         const gm_subset_information *i = s->information ? &s->information[l] : NULL;
         const gm_token_layer *t = s->has_tokens ? &s->by_token.layer[l] : NULL;

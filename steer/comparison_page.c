@@ -160,9 +160,7 @@ static gm_status put_options(gm_html *h, const gm_comparison *c, const gm_stage 
     gm_json_close_object(&json);
     GM_TRY(gm_json_out_done(&json, err));
     gm_html_heading(h, 2, "How it was made");
-    gm_html_raw(h, "<pre>");
-    gm_html_text(h, json.text.at, json.text.n);
-    gm_html_raw(h, "</pre>\n");
+    GM_TRY(gm_html_members(h, json.text.at, "the plans", NULL, err));
 out:
     gm_text_clear(&json.text);
     return status;

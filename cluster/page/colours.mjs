@@ -9,6 +9,12 @@ export function rgbOfHex(hex) {
     return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
 
+/** Black or white, whichever has the greater contrast on a colour. Source: WCAG 2.2, relative luminance. */
+export function inkOn(hex) {
+    const [r, g, b] = rgbOfHex(hex).map((v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
+
 /** Colour [r,g,b] of t in [0,1] along the scale's steps. */
 export function colourAt(scale, t) {
     const at = Math.round(Math.min(1, Math.max(0, t)) * (scale.length - 1));

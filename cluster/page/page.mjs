@@ -20,6 +20,7 @@ class Page {
         this.by = "cluster";
         this.expert = -1;
         for (const section of document.querySelectorAll(".live")) section.hidden = false;
+        this.foldVerdict();
         const onCluster = (c) => this.chooseCluster(c === this.choice.cluster ? -1 : c);
         this.map = new MapView(atlas, {
             hover: (i, x, y) => showHover(atlas, i, x, y, this.expert),
@@ -62,6 +63,16 @@ class Page {
         document.getElementById("lasso").addEventListener("click", () => this.toggleLasso());
         document.getElementById("clear").addEventListener("click", () => this.clear());
         document.getElementById("whole").addEventListener("click", () => this.map.whole());
+    }
+
+    /** In a narrow or enlarged window the verdict is its first line, so that the map is seen;
+     * paper has all of it. */
+    foldVerdict() {
+        const verdict = document.getElementById("verdict");
+        if (verdict === null) return;
+        const narrow = matchMedia("(max-width: 60rem)");
+        verdict.open = !narrow.matches;
+        matchMedia("print").addEventListener("change", (e) => { verdict.open = e.matches || !narrow.matches; });
     }
 
     toggleLasso() {

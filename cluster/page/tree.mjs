@@ -1,5 +1,6 @@
 // tree.mjs - the condensed tree as icicles: a branch is as wide as it has documents, and reaches
 // down from the density at which it is born to the one at which it ends.
+import {inkOn} from "./colours.mjs";
 import {clusterName} from "./side.mjs";
 
 const HEIGHT = 320, LEAST_BRANCH = 6, LABELLED = 16; // pixels
@@ -45,6 +46,7 @@ export function drawTree(atlas, onCluster) {
     groups.filter((n) => n.data.cluster >= 0 && (n.x1 - n.x0) * width >= LABELLED).append("text")
         .attr("x", (n) => ((n.x0 + n.x1) / 2) * width)
         .attr("y", (n) => Math.max(0, y(n.data.birth)) + 13)
+        .attr("fill", (n) => inkOn(atlas.meta.clusters[n.data.cluster].colour))
         .text((n) => n.data.cluster);
 }
 

@@ -155,6 +155,37 @@ def check_widths(reader):
     reader.page.set_viewport_size({"width": 1400, "height": 1000})
 
 
+def check_verdict(reader):
+    """The verdict is open in a wide window; in a narrow one it is a line, so that the map is on the first screen; on paper, all."""
+    page = reader.page
+    is_open = "document.getElementById('verdict').open"
+    assert page.evaluate(is_open)
+    narrow = page.context.new_page()
+    narrow.set_viewport_size({"width": 640, "height": 450})
+    narrow.goto(reader.url)
+    narrow.wait_for_selector("html[data-ready=yes]", timeout=120_000)
+    assert not narrow.evaluate(is_open)
+    assert re.search(r"\d (doubts?|fair|trust)", narrow.inner_text("#verdict summary"))
+    top = narrow.locator("#map").bounding_box()["y"]
+    assert top < 300, top
+    narrow.emulate_media(media="print")
+    narrow.wait_for_function("() => " + is_open, timeout=5_000)
+    narrow.emulate_media(media="screen")
+    narrow.wait_for_function("() => !" + is_open, timeout=5_000)
+    narrow.close()
+
+
+def check_heads(reader):
+    """What stands over numbers ends where they end."""
+    off = reader.page.evaluate("""[...document.querySelectorAll('table')].flatMap(t => {
+        const row = t.tBodies[0]?.rows[0], heads = t.tHead?.rows[0].cells ?? [];
+        return [...row?.cells ?? []].filter((cell, i) => cell.tagName == 'TD' && heads[i]?.className != 'up'
+            && (getComputedStyle(cell).textAlign == 'right') != (getComputedStyle(heads[i]).textAlign == 'right'))
+            .map(cell => cell.outerHTML);
+    })""")
+    assert not off, off
+
+
 def check_paper(reader):
     """On paper, which is laid out without drawing again, points and what lies over them are fitted in alike."""
     drawn, now, fit = reader.page.evaluate("""() => {
@@ -252,7 +283,7 @@ def check_hostile(browser, path):
         reader = Reader(browser, path, mark)
         assert reader.page.evaluate("document.documentElement.dataset.renderer") == renderer
         assert reader.colours("#points") > 3, "nothing is drawn"
-        for check in (check_hover, check_paper, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
+        for check in (check_hover, check_verdict, check_heads, check_paper, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
             check(reader)
         check_nothing_ran(reader, path)
         assert len(reader.page.pdf()) > 10_000

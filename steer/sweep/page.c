@@ -223,9 +223,9 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h, "Judge: %s; %zu document%s of the clustering left out. Fingerprint %s.",
                    judge.at, s->judge.n_shared, gm_plural(s->judge.n_shared), s->fingerprint);
-    gm_html_raw(&h, "</p>\n<pre>");
-    gm_html_text(&h, config, strlen(config));
-    gm_html_raw(&h, "</pre>\n</main>\n");
+    gm_html_raw(&h, "</p>\n");
+    GM_TRY(gm_html_members(&h, config, "the options", NULL, err));
+    gm_html_raw(&h, "</main>\n");
     gm_html_footer(&h, "gm-steer sweep", NULL);
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));

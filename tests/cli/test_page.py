@@ -91,7 +91,8 @@ def check_meanings(page):
     """Every figure of quality says what it means."""
     table = page[page.index("<h2>Quality</h2>"):page.index("<h2>Parameters</h2>")]
     assert re.search(r"<tr><td>noise_by_subset</td><td><div class=\"wide\" tabindex=\"0\"><table><thead><tr>"
-                     r"<th scope=\"col\">name</th><th scope=\"col\">documents</th><th scope=\"col\">noise_share</th></tr></thead>\n"
+                     r"<th scope=\"col\">name</th><th scope=\"col\" class=\"n\">documents</th>"
+                     r"<th scope=\"col\" class=\"n\">noise_share</th></tr></thead>\n"
                      r"<tbody><tr><td>soup&lt;i&gt;</td><td class=\"n\">20</td><td class=\"n\">[0-9.]+</td></tr>\n", table), table
     flat = re.sub(r"<div.*?</div>\n", "a table", table[table.index("<tbody>"):], flags=re.DOTALL)
     rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</td><td>(.*?)</td></tr>", flat)

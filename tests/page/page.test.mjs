@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import {deflateSync} from "node:zlib";
 
-import {colour, colourAt, colourings, rgbOfHex} from "../../cluster/page/colours.mjs";
+import {colour, colourAt, colourings, inkOn, rgbOfHex} from "../../cluster/page/colours.mjs";
 import {compareCells} from "../../cluster/page/clusters.mjs";
 import {expertName, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExperts,
     usageOf, valueOf} from "../../cluster/page/data.mjs";
@@ -105,6 +105,12 @@ test("colours by cluster, by value, and by an expert that the page does not hold
     assert.deepEqual(rgbOfHex("#0a10ff"), [10, 16, 255]);
     assert.equal(colourAt(["a", "b", "c"], 2), "c");
     assert.equal(colourAt(["a", "b", "c"], NaN), "a");
+});
+
+test("ink on a colour is what has more contrast", () => {
+    for (const [hex, ink] of [["#ffffff", "#000"], ["#000000", "#fff"], ["#0000ff", "#fff"], ["#e69f00", "#000"],
+        ["#767676", "#000"], ["#757575", "#fff"]]) // a grey of luminance .179 would be between these two
+        assert.equal(inkOn(hex), ink, hex);
 });
 
 test("colours by language, where there are several", () => {

@@ -152,7 +152,7 @@ static void the_page_holds_everything_and_repeats(void)
     CHECK_PAGE(first.at, "<li class=\"light poor\"><b>Doubt.</b> 3 &lt; 4</li>\n"
                          "<li class=\"light good\"><b>Trust.</b> yes</li>");
     CHECK(strstr(first.at, "<td>verdict") == NULL);
-    CHECK_PAGE(first.at, "<th scope=\"col\">name</th><th scope=\"col\">n</th>");
+    CHECK_PAGE(first.at, "<th scope=\"col\">name</th><th scope=\"col\" class=\"n\">n</th>");
     CHECK_PAGE(first.at, "<td>b</td><td class=\"n\">2</td></tr>");
     CHECK_PAGE(first.at, "<td class=\"n m6\">2</td>"); /* two of three documents */
     CHECK_PAGE(first.at, "written without the trace");
