@@ -185,7 +185,7 @@ static void put_caches(gm_html *h, const gm_stats *s)
         snprintf(title[2 * i], TITLE_BYTES, "%zu %s", size[i], which);
         snprintf(title[2 * i + 1], TITLE_BYTES, "%zu most chosen", size[i]);
     }
-    for (size_t i = 0; i < 2 * PAIRS; i++) head[BEFORE + i] = title[i];
+    for (size_t i = 0; i < N_OF(title); i++) head[BEFORE + i] = title[i];
     gm_html_table_begin(h,
                         "Share of the choices that are among a few experts of the layer: those "
                         "used last (LRU cache), those most chosen (fixed cache), or those guessed "
