@@ -192,7 +192,7 @@ static void print_side(const comparison *c, int side)
     printf("%zu document%s, %zu %s%s; of those in both %zu (%.1f %%) in none\n", g->n,
            gm_plural(g->n), g->n_groups, atlas ? "cluster" : "group", gm_plural(g->n_groups),
            c->s.n_none[side], 100.0 * (double)c->s.n_none[side] / (double)c->s.n_both);
-    if (c->part[side].n > 0) puts(c->part[side].at);
+    if (c->part[side].n > 0) gm_print_text(stdout, 0, c->part[side].at), putchar('\n');
 }
 
 static void print_agreement(const comparison *c)

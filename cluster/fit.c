@@ -12,6 +12,7 @@
 #include "cluster/report.h"
 #include "cluster/summary.h"
 #include "formats/layer_list.h"
+#include "text/terminal.h"
 
 #include <stdlib.h>
 
@@ -214,7 +215,7 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
            100.0 * (double)gm_atlas_n_noise(&atlas) / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
     GM_TRY(gm_part_say(&part, &atlas, err));
-    if (part.n > 0) puts(part.at);
+    if (part.n > 0) gm_print_text(stdout, 0, part.at), putchar('\n');
     const gm_dimensions *d = &analysis.dimensions;
     if (d->dim > 2)
         printf("clusters of %d dimensions against the map's own %zu: ARI %.4f, AMI %.4f, noise in "

@@ -242,6 +242,11 @@ def check_nul_and_names():
     assert not UNCLEAN.search(page.replace("\t", " ")) and "<i>" not in page, "the page holds a name as it is"
     assert "so\\x1b[31mup" in page and "&lt;b&gt;" in page and "onion" in page
 
+    part = "20 of 60 documents, those of the subset 'so\\x1b[31mup\\n<b>'."
+    for words in (("fit", "nul.h5", "--subset", subset["soup"], "-o", "part.a.h5", "--force", "--quiet"),
+                  ("show", "part.a.h5"), ("compare", "nul.a.h5", "part.a.h5")):
+        assert part in run("gm-cluster", *words)[0], words
+
 
 def check_plan():
     """Labels in a plan are somebody else's too: here a C1 control character, which JSON lets stand in a string."""
