@@ -1,11 +1,13 @@
 /* fuzz_atlas.c - hostile atlases: what is let through can be shown without harm.
  *
- * The first byte of an input chooses, modulo 4. 0: the rest overwrites the arrays of a small
- * atlas, place (two bytes) and value (one byte), before it is written, so that HDF5 and the
- * digest are content and only the values are wrong. 1: it overwrites bytes of the written
- * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
+ * The first byte of an input chooses. 4: the rest is the text of /parameters, of which a map of
+ * a part of a trace is told. Otherwise, modulo 4, 0: the rest overwrites the arrays of a small
+ * atlas, place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
+ * are content and only the values are wrong. 1: it overwrites bytes of the written file, place
+ * (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
  */
 #include "base/text.h"
+#include "cluster/part.h"
 #include "cluster/recut.h"
 #include "cluster/summary.h"
 #include "formats/atlas.h"
@@ -56,6 +58,29 @@ static void cut(const gm_atlas *atlas)
     gm_atlas_points_clear(&points);
 }
 
+/* The sentence about its part is one line, or there is one about what is wrong. */
+static void say_part(const gm_atlas *atlas)
+{
+    gm_error err = {0};
+    gm_text text = {0};
+    const gm_status status = gm_part_say(&text, atlas, &err);
+    if ((status == GM_OK) != (err.text[0] == '\0')) abort();
+    if (status == GM_OK && text.n > 0 && text.at[text.n - 1] != '.') abort();
+    gm_text_clear(&text);
+}
+
+/* An atlas whose /parameters are these bytes. */
+static void say_part_of(const uint8_t *bytes, size_t n)
+{
+    static made_atlas m;
+    made_init(&m);
+    char *text = gm_copy_text((const char *)bytes, n);
+    if (text == NULL) abort();
+    m.atlas.parameters = text;
+    say_part(&m.atlas);
+    gm_free(text);
+}
+
 /* What the programs do with an atlas: every number in it is used as an index or a size. */
 static void use(const gm_atlas *atlas)
 {
@@ -77,6 +102,7 @@ static void use(const gm_atlas *atlas)
         if (atlas->node[i] != GM_ATLAS_NONE && atlas->node_parent[atlas->node[i]] >= atlas->n_nodes)
             abort();
     cut(atlas);
+    say_part(atlas);
     for (size_t i = 0; i + 1 < atlas->n; i++)
         if (!isfinite(atlas->tree_distance[i]) || atlas->tree_size[i] > atlas->n) abort();
 }
@@ -89,6 +115,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (n == 0) return 0;
     h5_base *valid = valid_atlas();
     const long before = gm_alloc_live();
+    if (bytes[0] == 4) {
+        say_part_of(bytes + 1, n - 1);
+        if (gm_alloc_live() != before) abort();
+        return 0;
+    }
     if (bytes[0] & 2) {
         edit_file("fuzz.patched.h5", valid, bytes + 1, n - 1);
     } else if (bytes[0] & 1) {

@@ -12,7 +12,7 @@ static void chooses(const char *text, const char *want)
     gm_error err = {0};
     gm_layer_list list;
     gm_text out = {0};
-    int chosen[L], n = 0;
+    int chosen[L], n = 7; /* of another list */
     CHECK_OK(gm_layer_list_parse(&list, text, &err), err);
     CHECK_OK(gm_layer_list_choose(chosen, &n, &list, layers, L, &err), err);
     CHECK_OK(gm_layer_list_put(&out, chosen, n, &err), err);

@@ -117,6 +117,27 @@ static void samples_are_smaller(void)
     gm_stability_clear(&got[1]);
 }
 
+/* Neighbours of a sample are those of so few points, also where those of the map were approximate:
+ * of points as far as each other these are others. */
+static void a_sample_has_exact_neighbours(void)
+{
+    static made m;
+    make(&m);
+    gm_rng rng = gm_rng_make(3, 1);
+    for (size_t i = 0; i < N * D; i++) m.rate[i] = gm_rng_unit(&rng) < 0.5;
+    for (size_t i = 0; i < N; i++) m.label[i] = (int32_t)(i % BLOBS);
+    m.hdbscan.min_cluster_size = 5, m.hdbscan.min_samples = 5;
+    m.in.most = 121;
+    gm_stability got[2];
+    for (int a = 0; a < 2; a++) {
+        m.in.neighbours.method = a ? GM_NEIGHBOURS_APPROXIMATE : GM_NEIGHBOURS_EXACT;
+        got[a] = find(&m);
+    }
+    CHECK(memcmp(got[0].seed, got[1].seed, sizeof got[0].seed) == 0);
+    gm_stability_clear(&got[0]);
+    gm_stability_clear(&got[1]);
+}
+
 static void few_points_have_no_halves(void)
 {
     static made m;
@@ -180,5 +201,5 @@ static void strangers_are_noise(void)
 
 TESTS(TEST(strangers_are_noise), TEST(options_shrink_in_proportion),
       TEST(what_is_there_comes_out_again), TEST(samples_are_smaller),
-      TEST(few_points_have_no_halves), TEST(a_sample_may_be_smaller_than_a_neighbourhood),
-      TEST(survives_every_allocation_failure))
+      TEST(a_sample_has_exact_neighbours), TEST(few_points_have_no_halves),
+      TEST(a_sample_may_be_smaller_than_a_neighbourhood), TEST(survives_every_allocation_failure))
