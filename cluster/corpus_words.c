@@ -135,8 +135,8 @@ gm_status gm_corpus_words_read(gm_corpus_words *out, const char *const *path, si
     w.n_skipped = t.n_skipped;
     GM_TRY(find_groups(&w, &t, options->by_document, err));
     GM_TRY(gm_vocabulary_create(&w.vocabulary, err));
-    GM_TRY(
-        gm_bag_count(&w.counts, w.vocabulary, false, t.at, t.n_bytes, t.n, &options->words, err));
+    GM_TRY(gm_bag_count(&w.counts, w.vocabulary, false, (gm_texts){t.at, t.n_bytes, t.n},
+                        &options->words, err));
     *out = w;
     w = (gm_corpus_words){0};
 out:

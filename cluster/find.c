@@ -1,7 +1,7 @@
 /* find.c - gm-cluster find: the clusters nearest to given words. */
 #include "base/cli.h"
 #include "base/json.h"
-#include "cluster/about.h"
+#include "cluster/word_search.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
 #include "cluster/summary.h"
@@ -18,12 +18,12 @@ static const char details[] =
     "  gm-cluster find run.atlas.h5 food coffee cheese --trace run.trace.h5\n";
 
 /* Is anything of the words in this cluster? */
-static bool is_near(const gm_about_cluster *c)
+static bool is_near(const gm_word_match *c)
 {
     return c->near > 0 || c->words > 0;
 }
 
-static void print_found(const gm_atlas *atlas, const gm_about_cluster *c)
+static void print_found(const gm_atlas *atlas, const gm_word_match *c)
 {
     bool any = false;
     for (size_t k = 0; k < GM_N_KEYWORDS; k++) {
@@ -35,14 +35,14 @@ static void print_found(const gm_atlas *atlas, const gm_about_cluster *c)
     fputs(any ? "" : "-", stdout);
 }
 
-static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most)
+static void print_text(const gm_atlas *atlas, const gm_word_search *search, size_t most)
 {
-    const bool texts = !isnan(about->corpus_words);
+    const bool texts = !isnan(search->corpus_words);
     size_t n = 0;
-    while (n < about->n_clusters && n < most && is_near(&about->cluster[n])) n++;
+    while (n < search->n_clusters && n < most && is_near(&search->cluster[n])) n++;
     if (texts)
         printf("a document of the corpus has on average %.3f of the %zu word%s\n",
-               about->corpus_words, about->n_words, gm_plural(about->n_words));
+               search->corpus_words, search->n_words, gm_plural(search->n_words));
     if (n == 0) {
         printf("no cluster has any of the words%s\n",
                texts ? "" : " among its keywords; with --trace FILE the texts are searched too");
@@ -51,7 +51,7 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
     gm_cluster_print_heads();
     printf(" %6s %s%s\n", "near", texts ? " words   times  " : " ", "found | keywords");
     for (size_t i = 0; i < n; i++) {
-        const gm_about_cluster *c = &about->cluster[i];
+        const gm_word_match *c = &search->cluster[i];
         char keywords[512];
         double purity;
         int subset = gm_cluster_main_subset(atlas, c->cluster, &purity);
@@ -59,7 +59,7 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
         gm_cluster_print_start(c->cluster, atlas->size[c->cluster], purity,
                                subset < 0 ? NULL : atlas->subset_name[subset]);
         printf(" %6.3f ", c->near);
-        if (texts) printf("%6.3f %7.2f  ", c->words, c->words / about->corpus_words);
+        if (texts) printf("%6.3f %7.2f  ", c->words, c->words / search->corpus_words);
         if (!texts) putchar(' ');
         print_found(atlas, c);
         fputs(" | ", stdout);
@@ -68,8 +68,8 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
     }
 }
 
-static void put_cluster(gm_json_out *out, const gm_atlas *atlas, const gm_about *about,
-                        const gm_about_cluster *c)
+static void put_cluster(gm_json_out *out, const gm_atlas *atlas, const gm_word_search *search,
+                        const gm_word_match *c)
 {
     double purity;
     int subset = gm_cluster_main_subset(atlas, c->cluster, &purity);
@@ -85,22 +85,22 @@ static void put_cluster(gm_json_out *out, const gm_atlas *atlas, const gm_about 
             gm_json_put_string(out, NULL, atlas->keyword[c->cluster * GM_N_KEYWORDS + k]);
     gm_json_close_array(out);
     gm_json_put_f64(out, "words", c->words);
-    gm_json_put_f64(out, "times", c->words / about->corpus_words);
+    gm_json_put_f64(out, "times", c->words / search->corpus_words);
     gm_json_close_object(out);
 }
 
-static gm_status print_json(const gm_atlas *atlas, const gm_about *about, size_t most,
+static gm_status print_json(const gm_atlas *atlas, const gm_word_search *search, size_t most,
                             gm_error *err)
 {
     gm_json_out out = {0};
     gm_json_open_object(&out, NULL);
     gm_json_open_array(&out, "asked");
-    for (size_t i = 0; i < about->n_words; i++) gm_json_put_string(&out, NULL, about->word[i]);
+    for (size_t i = 0; i < search->n_words; i++) gm_json_put_string(&out, NULL, search->word[i]);
     gm_json_close_array(&out);
-    gm_json_put_f64(&out, "corpus_words", about->corpus_words);
+    gm_json_put_f64(&out, "corpus_words", search->corpus_words);
     gm_json_open_array(&out, "clusters");
-    for (size_t i = 0; i < about->n_clusters && i < most && is_near(&about->cluster[i]); i++)
-        put_cluster(&out, atlas, about, &about->cluster[i]);
+    for (size_t i = 0; i < search->n_clusters && i < most && is_near(&search->cluster[i]); i++)
+        put_cluster(&out, atlas, search, &search->cluster[i]);
     gm_json_close_array(&out);
     gm_json_close_object(&out);
     return gm_cli_print_json(&out, err);
@@ -113,7 +113,7 @@ int gm_cluster_find(int argc, char **argv)
     gm_error err = {0};
     gm_atlas *atlas = NULL;
     gm_trace *trace = NULL;
-    gm_about about = {0};
+    gm_word_search search = {0};
     const char *path = NULL;
     int64_t most = 5;
     const gm_opt opts[] = {
@@ -131,13 +131,13 @@ int gm_cluster_find(int argc, char **argv)
     const gm_opt_list words = {(const char **)(argv + 2), (size_t)argc - 2};
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
     if (path) GM_TRY(gm_atlas_open_trace(&trace, atlas, path, &err));
-    GM_TRY(gm_about_find(&about, atlas, trace, &words, &err));
+    GM_TRY(gm_word_search_run(&search, atlas, trace, &words, &err));
     if (json)
-        GM_TRY(print_json(atlas, &about, (size_t)most, &err));
+        GM_TRY(print_json(atlas, &search, (size_t)most, &err));
     else
-        print_text(atlas, &about, (size_t)most);
+        print_text(atlas, &search, (size_t)most);
 out:
-    gm_about_clear(&about);
+    gm_word_search_clear(&search);
     gm_trace_close(trace);
     gm_atlas_close(atlas);
     return gm_cli_end("gm-cluster", "find", status, usage, &err);

@@ -138,8 +138,13 @@ static gm_status find_keywords(found *f, const keywords_command *c, gm_error *er
         for (size_t i = 0; i < w->n; i++)
             take_row(f->keyword + i * f->top, f->top, &w->counts, i, w->vocabulary);
     } else {
-        GM_TRY(gm_keywords_find(f->keyword, f->top, c->naming.method, &w->counts, w->vocabulary,
-                                w->group, w->n_groups, c->naming.stems, &c->how, err));
+        const gm_keyword_classes groups = {
+            .label = w->group, .n = w->n_groups, .keyword = f->keyword};
+        const gm_keyword_options how = {.method = c->naming.method,
+                                        .n_keywords = f->top,
+                                        .stems = c->naming.stems,
+                                        .tfidf = c->how};
+        GM_TRY(gm_keywords_find(&groups, 1, &w->counts, w->vocabulary, &how, err));
     }
 out:
     return status;

@@ -73,7 +73,8 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     for (size_t i = 0; i < n; i++) words.script[i] = (uint16_t)gm_script_of(text[i], n_bytes[i]);
     GM_TRY(gm_languages_find(&words.languages, trace, usage, text, n_bytes, err));
     GM_TRY(gm_vocabulary_create(&words.vocabulary, err));
-    GM_TRY(gm_bag_count(&words.counts, words.vocabulary, false, text, n_bytes, n, &how, err));
+    GM_TRY(gm_bag_count(&words.counts, words.vocabulary, false, (gm_texts){text, n_bytes, n}, &how,
+                        err));
     *out = words;
     words = (gm_words_of){0};
 out:
@@ -101,7 +102,10 @@ gm_status gm_naming_find(const char **keyword, float *score, const char **node_k
                          const gm_naming_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_tfidf_options how = {.min_df = 2, .max_df = options->max_df};
+    const gm_keyword_options how = {.method = options->method,
+                                    .n_keywords = GM_N_KEYWORDS,
+                                    .stems = options->stems,
+                                    .tfidf = {.min_df = 2, .max_df = options->max_df}};
     const size_t n = named->n_clusters * GM_N_KEYWORDS, m = named->n_nodes * GM_N_KEYWORDS;
     gm_keyword *found = gm_alloc(n + m, sizeof *found);
     if (found == NULL)
@@ -112,8 +116,7 @@ gm_status gm_naming_find(const char **keyword, float *score, const char **node_k
     for (size_t i = 0; i < n; i++) keyword[i] = "", score[i] = 0;
     for (size_t i = 0; i < m; i++) node_keyword[i] = "";
     if (words->vocabulary == NULL || gm_vocabulary_n(words->vocabulary) == 0) goto out;
-    GM_TRY(gm_keywords_find_all(classes, 2, GM_N_KEYWORDS, options->method, &words->counts,
-                                words->vocabulary, options->stems, &how, err));
+    GM_TRY(gm_keywords_find(classes, 2, &words->counts, words->vocabulary, &how, err));
     show(keyword, score, found, n, words->vocabulary);
     show(node_keyword, NULL, found + n, m, words->vocabulary);
 out:

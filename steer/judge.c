@@ -169,8 +169,8 @@ static gm_status train(gm_judge *j, gm_error *err)
             label[n++] = j->label[i];
         }
         if (!tested)
-            GM_TRY(gm_classifier_train(&j->classifier, text, n_bytes, label, n, j->n_classes,
-                                       &options, err));
+            GM_TRY(gm_classifier_train(&j->classifier, (gm_texts){text, n_bytes, n}, label,
+                                       j->n_classes, &options, err));
     }
     GM_TRY(gm_judge_texts(j, text, n_bytes, n, log_p, err));
     for (size_t i = 0; i < n; i++)
@@ -207,7 +207,7 @@ gm_status gm_judge_texts(const gm_judge *j, const char *const *text, const size_
     if (n == 0) return GM_OK;
     double *wide = gm_alloc2(n, j->n_classes, sizeof *wide);
     if (wide == NULL) GM_FAIL(GM_EMEM, "no memory to judge %zu texts", n);
-    GM_TRY(gm_classifier_predict(j->classifier, text, n_bytes, n, wide, err));
+    GM_TRY(gm_classifier_predict(j->classifier, (gm_texts){text, n_bytes, n}, wide, err));
     for (size_t i = 0; i < n * j->n_classes; i++) log_p[i] = (float)wide[i];
 out:
     gm_free(wide);

@@ -17,7 +17,9 @@ static inline text_bag text_bag_make(const char *const *text, size_t n, const gm
     size_t *n_bytes = gm_alloc(n, sizeof *n_bytes);
     for (size_t i = 0; i < n; i++) n_bytes[i] = strlen(text[i]);
     CHECK_OK(gm_vocabulary_create(&made.vocabulary, &err), err);
-    CHECK_OK(gm_bag_count(&made.counts, made.vocabulary, false, text, n_bytes, n, how, &err), err);
+    CHECK_OK(
+        gm_bag_count(&made.counts, made.vocabulary, false, (gm_texts){text, n_bytes, n}, how, &err),
+        err);
     gm_free(n_bytes);
     return made;
 }

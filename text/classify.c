@@ -156,9 +156,8 @@ out:
     return status;
 }
 
-gm_status gm_classifier_train(gm_classifier **out, const char *const *text, const size_t *n_bytes,
-                              const int32_t *label, size_t n_texts, size_t n_classes,
-                              const gm_classifier_options *options, gm_error *err)
+gm_status gm_classifier_train(gm_classifier **out, gm_texts texts, const int32_t *label,
+                              size_t n_classes, const gm_classifier_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_tfidf_options how = {.min_df = 2, .max_features = 20000, .sublinear = true};
@@ -170,13 +169,13 @@ gm_status gm_classifier_train(gm_classifier **out, const char *const *text, cons
     if (options && options->max_features > 0) how.max_features = options->max_features;
     c->n_classes = n_classes;
     GM_TRY(gm_vocabulary_create(&c->vocabulary, err));
-    GM_TRY(gm_bag_count(&bag, c->vocabulary, false, text, n_bytes, n_texts, &words, err));
+    GM_TRY(gm_bag_count(&bag, c->vocabulary, false, texts, &words, err));
     c->n_words = gm_vocabulary_n(c->vocabulary);
     c->idf = gm_alloc(c->n_words, sizeof *c->idf);
     if (c->idf == NULL) GM_FAIL(GM_EMEM, "no memory for %zu words", c->n_words);
     GM_TRY(gm_tfidf_fit(c->idf, &bag, c->vocabulary, &how, err));
     gm_tfidf_apply(&bag, c->idf, true);
-    if (bag.n_entries == 0) GM_FAIL(GM_EARG, "no word is in two of the %zu texts", n_texts);
+    if (bag.n_entries == 0) GM_FAIL(GM_EARG, "no word is in two of the %zu texts", texts.n);
     GM_TRY(fit(c, &bag, label, options, err));
     *out = c;
     c = NULL;
@@ -186,15 +185,15 @@ out:
     return status;
 }
 
-gm_status gm_classifier_predict(const gm_classifier *classifier, const char *const *text,
-                                const size_t *n_bytes, size_t n_texts, double *log_p, gm_error *err)
+gm_status gm_classifier_predict(const gm_classifier *classifier, gm_texts texts, double *log_p,
+                                gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t C = classifier->n_classes;
     gm_bag bag = {0};
-    GM_TRY(gm_bag_count(&bag, classifier->vocabulary, true, text, n_bytes, n_texts, &words, err));
+    GM_TRY(gm_bag_count(&bag, classifier->vocabulary, true, texts, &words, err));
     gm_tfidf_apply(&bag, classifier->idf, true);
-    for (size_t i = 0; i < n_texts; i++) {
+    for (size_t i = 0; i < texts.n; i++) {
         double *row = log_p + i * C; /* (C) */
         bool known = bag.indptr[i + 1] > bag.indptr[i];
         for (size_t c = 0; c < C; c++) row[c] = 0;

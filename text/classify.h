@@ -17,17 +17,16 @@ typedef struct gm_classifier_options {
     int max_iterations;  /* default 200 when 0 */
 } gm_classifier_options;
 
-/* Train on texts with labels 0..n_classes-1, every class at least once, at least two
+/* Train on texts with labels (texts) 0..n_classes-1, every class at least once, at least two
  * classes. Class sizes are balanced by weights. */
-gm_status gm_classifier_train(gm_classifier **out, const char *const *text, const size_t *n_bytes,
-                              const int32_t *label, size_t n_texts, size_t n_classes,
-                              const gm_classifier_options *options, gm_error *err) GM_MUST_USE;
-
-/* ln p of every class for each text: (n_texts, n_classes), written; each row is
- * normalised. A text with no known word gets the prior: 1/n_classes, classes being balanced. */
-gm_status gm_classifier_predict(const gm_classifier *classifier, const char *const *text,
-                                const size_t *n_bytes, size_t n_texts, double *log_p, gm_error *err)
+gm_status gm_classifier_train(gm_classifier **out, gm_texts texts, const int32_t *label,
+                              size_t n_classes, const gm_classifier_options *options, gm_error *err)
     GM_MUST_USE;
+
+/* ln p of every class for each text: (texts, n_classes), written; each row is
+ * normalised. A text with no known word gets the prior: 1/n_classes, classes being balanced. */
+gm_status gm_classifier_predict(const gm_classifier *classifier, gm_texts texts, double *log_p,
+                                gm_error *err) GM_MUST_USE;
 void gm_classifier_free(gm_classifier *classifier);
 
 #endif

@@ -182,13 +182,13 @@ static void take_keywords(const gm_keyword_classes *classes, size_t n_keywords, 
     }
 }
 
-gm_status gm_keywords_find_all(const gm_keyword_classes *classes, size_t n_divisions,
-                               size_t n_keywords, gm_keyword_method method, const gm_bag *counts,
-                               const gm_vocabulary *vocabulary, bool stems,
-                               const gm_tfidf_options *options, gm_error *err)
+gm_status gm_keywords_find(const gm_keyword_classes *classes, size_t n_divisions,
+                           const gm_bag *counts, const gm_vocabulary *vocabulary,
+                           const gm_keyword_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t n_words = gm_vocabulary_n(vocabulary);
+    const bool by_class = options->method == GM_KEYWORDS_CLASS;
     size_t most = 0;
     gm_bag bag = {0};
     for (size_t d = 0; d < n_divisions; d++) most = classes[d].n > most ? classes[d].n : most;
@@ -198,15 +198,15 @@ gm_status gm_keywords_find_all(const gm_keyword_classes *classes, size_t n_divis
     if (!idf || !score || !factor || !in)
         GM_FAIL(GM_EMEM, "no memory for scores of %zu words", n_words);
     GM_TRY(copy_bag(&bag, counts, err));
-    if (stems) GM_TRY(apply_stems(&bag, vocabulary, err));
-    GM_TRY(gm_tfidf_fit(idf, &bag, vocabulary, options, err));
-    if (method == GM_KEYWORDS_CLASS)
+    if (options->stems) GM_TRY(apply_stems(&bag, vocabulary, err));
+    GM_TRY(gm_tfidf_fit(idf, &bag, vocabulary, &options->tfidf, err));
+    if (by_class)
         class_factors(factor, &bag, idf, n_words, classes[0].label, classes[0].n);
     else
-        gm_tfidf_apply(&bag, idf, options->sublinear);
+        gm_tfidf_apply(&bag, idf, options->tfidf.sublinear);
     for (size_t d = 0; d < n_divisions; d++)
-        take_keywords(&classes[d], n_keywords, &bag, vocabulary,
-                      method == GM_KEYWORDS_CLASS ? factor : NULL, score, in);
+        take_keywords(&classes[d], options->n_keywords, &bag, vocabulary, by_class ? factor : NULL,
+                      score, in);
 out:
     gm_bag_clear(&bag);
     gm_free(idf);
@@ -214,14 +214,4 @@ out:
     gm_free(factor);
     gm_free(in);
     return status;
-}
-
-gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_method method,
-                           const gm_bag *counts, const gm_vocabulary *vocabulary,
-                           const int32_t *label, size_t n_classes, bool stems,
-                           const gm_tfidf_options *options, gm_error *err)
-{
-    const gm_keyword_classes one = {.label = label, .n = n_classes, .keyword = keyword};
-    return gm_keywords_find_all(&one, 1, n_keywords, method, counts, vocabulary, stems, options,
-                                err);
 }

@@ -36,29 +36,29 @@ typedef enum gm_keyword_method {
     GM_KEYWORDS_CLASS  /* class TF-IDF */
 } gm_keyword_method;
 
-/* The `n_keywords` best words of every class. label[i] in [0,n_classes) or -1 (noise:
- * counts for idf, has no keywords). Words of one stem are grouped when `stems`; the
- * form that is most frequent over all rows is shown. keyword (n_classes, n_keywords) is filled
- * up with word UINT32_MAX. Order: score descending, then word ascending. */
-gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_method method,
-                           const gm_bag *counts, const gm_vocabulary *vocabulary,
-                           const int32_t *label, size_t n_classes, bool stems,
-                           const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
+typedef struct gm_keyword_options {
+    gm_keyword_method method;
+    size_t n_keywords; /* of a class */
+    bool stems;        /* words of one stem are grouped; the form that is most frequent over all
+                          rows is shown */
+    gm_tfidf_options tfidf;
+} gm_keyword_options;
 
 /* A division of the rows into classes. */
 typedef struct gm_keyword_classes {
-    const int32_t *label;   /* (rows) in [0,n), or -1 */
+    const int32_t *label;   /* (rows) in [0,n), or -1: noise, which counts for idf and has no
+                               keywords */
     const uint32_t *parent; /* (n) of classes in classes: a class has its own rows and those of all
                                below it, parents come before children; NULL: none has a parent */
     size_t n;
     gm_keyword *keyword; /* (n, n_keywords) written */
 } gm_keyword_classes;
 
-/* The same for several divisions of one corpus, sharing what does not depend on the division. Class
- * TF-IDF counts the classes of the first. */
-gm_status gm_keywords_find_all(const gm_keyword_classes *classes, size_t n_divisions,
-                               size_t n_keywords, gm_keyword_method method, const gm_bag *counts,
-                               const gm_vocabulary *vocabulary, bool stems,
-                               const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
+/* The best words of every class, for one or several divisions of a corpus: score descending, then
+ * word ascending, filled up with word UINT32_MAX. Class TF-IDF counts the classes of the first
+ * division. Errors: those of gm_tfidf_fit; GM_EMEM. */
+gm_status gm_keywords_find(const gm_keyword_classes *classes, size_t n_divisions,
+                           const gm_bag *counts, const gm_vocabulary *vocabulary,
+                           const gm_keyword_options *options, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -271,31 +271,30 @@ out:
     return status;
 }
 
-gm_status gm_bag_count(gm_bag *out, gm_vocabulary *vocabulary, bool frozen, const char *const *text,
-                       const size_t *n_bytes, size_t n_texts, const gm_words_options *options,
-                       gm_error *err)
+gm_status gm_bag_count(gm_bag *out, gm_vocabulary *vocabulary, bool frozen, gm_texts texts,
+                       const gm_words_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_words_options none = {0};
-    const size_t n_chunks = (n_texts + CHUNK - 1) / CHUNK;
+    const size_t n_chunks = (texts.n + CHUNK - 1) / CHUNK;
     gm_vocabulary *stop = NULL;
     gm_alphabet alphabet;
     counter *c = gm_alloc(n_chunks, sizeof *c);
     if (options == NULL) options = &none;
     *out = (gm_bag){0};
-    if (c == NULL) GM_FAIL(GM_EMEM, "no memory to count the words of %zu texts", n_texts);
+    if (c == NULL) GM_FAIL(GM_EMEM, "no memory to count the words of %zu texts", texts.n);
     GM_TRY(make_stop(&stop, options, err));
     gm_alphabet_init(&alphabet, options->fold_yo);
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t k = 0; k < n_chunks; k++) {
-        size_t first = k * CHUNK, left = n_texts - first;
+        size_t first = k * CHUNK, left = texts.n - first;
         c[k].stop = stop;
-        c[k].status = count_chunk(&c[k], &alphabet, text + first, n_bytes + first,
+        c[k].status = count_chunk(&c[k], &alphabet, texts.at + first, texts.n_bytes + first,
                                   left < CHUNK ? left : CHUNK);
     }
     GM_TRY(first_failure(c, n_chunks, err));
     GM_TRY(renumber(c, n_chunks, vocabulary, frozen, err));
-    GM_TRY(join(out, c, n_chunks, n_texts, err));
+    GM_TRY(join(out, c, n_chunks, texts.n, err));
 out:
     for (size_t k = 0; c && k < n_chunks; k++) clear_counter(&c[k]);
     gm_free(c);

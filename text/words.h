@@ -21,6 +21,13 @@ bool gm_vocabulary_find(const gm_vocabulary *vocabulary, const char *word, size_
 gm_status gm_vocabulary_add(gm_vocabulary *vocabulary, const char *word, size_t n, uint32_t *id,
                             gm_error *err) GM_MUST_USE;
 
+/* Texts of valid UTF-8, which may hold NUL. All borrowed. */
+typedef struct gm_texts {
+    const char *const *at;
+    const size_t *n_bytes;
+    size_t n;
+} gm_texts;
+
 /* Bag of words: a row a text, entries by word ascending. */
 typedef struct gm_bag {
     size_t n_rows, n_entries;
@@ -42,11 +49,9 @@ typedef struct gm_words_options {
 } gm_words_options;
 
 /* Count the words of texts, one row each; new words join the vocabulary unless
- * `frozen`, when they are left out. text[i] has n_bytes[i] bytes of valid UTF-8 and
- * may hold NUL. Errors: GM_EMEM; *out is empty then. */
-gm_status gm_bag_count(gm_bag *out, gm_vocabulary *vocabulary, bool frozen, const char *const *text,
-                       const size_t *n_bytes, size_t n_texts, const gm_words_options *options,
-                       gm_error *err) GM_MUST_USE;
+ * `frozen`, when they are left out. Errors: GM_EMEM; *out is empty then. */
+gm_status gm_bag_count(gm_bag *out, gm_vocabulary *vocabulary, bool frozen, gm_texts texts,
+                       const gm_words_options *options, gm_error *err) GM_MUST_USE;
 void gm_bag_clear(gm_bag *bag);
 
 /* Snowball stemmers, English and Russian. Not thread-safe: one a thread. */

@@ -68,7 +68,7 @@ static gm_status measure(const texts *t, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_words_options words = {.stop = GM_STOP_ENGLISH | GM_STOP_RUSSIAN, .fold_yo = true};
-    const gm_tfidf_options how = {.min_df = 2};
+    const gm_keyword_options how = {.n_keywords = KEYWORDS, .stems = true, .tfidf.min_df = 2};
     gm_vocabulary *vocabulary = NULL;
     gm_bag bag = {0};
     gm_keyword keyword[CLASSES * KEYWORDS];
@@ -77,10 +77,10 @@ static gm_status measure(const texts *t, gm_error *err)
     for (size_t i = 0; i < t->n; i++) label[i] = (int32_t)(i % CLASSES);
     const double start = gm_now();
     GM_TRY(gm_vocabulary_create(&vocabulary, err));
-    GM_TRY(gm_bag_count(&bag, vocabulary, false, t->at, t->n_bytes, t->n, &words, err));
+    GM_TRY(gm_bag_count(&bag, vocabulary, false, (gm_texts){t->at, t->n_bytes, t->n}, &words, err));
     const double counted = gm_now();
-    GM_TRY(gm_keywords_find(keyword, KEYWORDS, GM_KEYWORDS_TFIDF, &bag, vocabulary, label, CLASSES,
-                            true, &how, err));
+    const gm_keyword_classes classes = {.label = label, .n = CLASSES, .keyword = keyword};
+    GM_TRY(gm_keywords_find(&classes, 1, &bag, vocabulary, &how, err));
     const double named = gm_now();
     printf("%zu texts, %.1f MB, %zu words: words %.2f s, keywords %.2f s, %.2f s in all\n", t->n,
            (double)t->bytes / 1e6, gm_vocabulary_n(vocabulary), counted - start, named - counted,

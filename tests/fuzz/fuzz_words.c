@@ -36,8 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
     demand(gm_vocabulary_create(&vocabulary, &err) == GM_OK);
     demand(gm_stemmer_create(&stemmer, &err) == GM_OK);
-    demand(gm_bag_count(&bag, vocabulary, false, text, n_bytes, 2, &options, &err) == GM_OK);
-    demand(gm_bag_count(&frozen, vocabulary, true, text, n_bytes, 2, &options, &err) == GM_OK);
+    demand(gm_bag_count(&bag, vocabulary, false, (gm_texts){text, n_bytes, 2}, &options, &err) ==
+           GM_OK);
+    demand(gm_bag_count(&frozen, vocabulary, true, (gm_texts){text, n_bytes, 2}, &options, &err) ==
+           GM_OK);
     demand(bag.n_entries == frozen.n_entries && bag.n_rows == 2);
     demand(bag.indptr[0] == 0 && bag.indptr[2] == bag.n_entries);
     for (size_t i = 0; i < bag.n_entries; i++) {

@@ -31,7 +31,9 @@ static corpus open_corpus(unsigned stop)
         c.label[c.n] = (int32_t)label;
     }
     CHECK_OK(gm_vocabulary_create(&c.vocabulary, &err), err);
-    CHECK_OK(gm_bag_count(&c.counts, c.vocabulary, false, c.text, c.n_bytes, c.n, &how, &err), err);
+    CHECK_OK(gm_bag_count(&c.counts, c.vocabulary, false, (gm_texts){c.text, c.n_bytes, c.n}, &how,
+                          &err),
+             err);
     return c;
 }
 
@@ -63,9 +65,9 @@ static void check_keywords(const corpus *c, const gm_json *entry, gm_keyword_met
 {
     static gm_keyword got[N_CLASSES * N_ALL];
     gm_error err = {0};
-    CHECK_OK(gm_keywords_find(got, n_best, method, &c->counts, c->vocabulary, c->label, N_CLASSES,
-                              false, how, &err),
-             err);
+    const gm_keyword_classes classes = {.label = c->label, .n = N_CLASSES, .keyword = got};
+    const gm_keyword_options options = {.method = method, .n_keywords = n_best, .tfidf = *how};
+    CHECK_OK(gm_keywords_find(&classes, 1, &c->counts, c->vocabulary, &options, &err), err);
     const gm_json *want = gm_json_find(entry, "keywords");
     for (int k = 0; k < N_CLASSES; k++) {
         char name[16];
@@ -172,7 +174,8 @@ static void check_tokens(const char *text, size_t n_bytes, const gm_json *want)
     gm_error err = {0};
     size_t n_words = 0;
     CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
-    CHECK_OK(gm_bag_count(&bag, vocabulary, false, &text, &n_bytes, 1, NULL, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, false, (gm_texts){&text, &n_bytes, 1}, NULL, &err),
+             err);
     for (const gm_json *w = gm_json_first(want); w; w = gm_json_next(w)) {
         size_t n;
         uint32_t id;

@@ -42,8 +42,8 @@ static gm_classifier *train(const texts *t)
 {
     gm_classifier *classifier = NULL;
     gm_error err = {0};
-    CHECK_OK(gm_classifier_train(&classifier, t->at, t->n_bytes, t->label, N_TEXTS, N_TOPICS, NULL,
-                                 &err),
+    CHECK_OK(gm_classifier_train(&classifier, (gm_texts){t->at, t->n_bytes, N_TEXTS}, t->label,
+                                 N_TOPICS, NULL, &err),
              err);
     return classifier;
 }
@@ -54,7 +54,9 @@ static void topics_are_told_apart(void)
     gm_classifier *classifier = train(&seen);
     double log_p[N_TEXTS * N_TOPICS];
     gm_error err = {0};
-    CHECK_OK(gm_classifier_predict(classifier, fresh.at, fresh.n_bytes, N_TEXTS, log_p, &err), err);
+    CHECK_OK(gm_classifier_predict(classifier, (gm_texts){fresh.at, fresh.n_bytes, N_TEXTS}, log_p,
+                                   &err),
+             err);
     for (size_t i = 0; i < N_TEXTS; i++) {
         const double *row = log_p + i * N_TOPICS;
         double sum = 0;
@@ -78,7 +80,7 @@ static void unknown_words_give_the_prior(void)
     const size_t n_bytes[] = {18, 0};
     double log_p[2 * N_TOPICS];
     gm_error err = {0};
-    CHECK_OK(gm_classifier_predict(classifier, text, n_bytes, 2, log_p, &err), err);
+    CHECK_OK(gm_classifier_predict(classifier, (gm_texts){text, n_bytes, 2}, log_p, &err), err);
     for (int c = 0; c < 2 * N_TOPICS; c++) CHECK_NEAR(log_p[c], -log(N_TOPICS), 1e-12);
     gm_classifier_free(classifier);
     clear_texts(&seen);
@@ -92,7 +94,7 @@ static void words_of_two_topics_are_even(void)
     const size_t n_bytes[] = {41};
     double log_p[N_TOPICS];
     gm_error err = {0};
-    CHECK_OK(gm_classifier_predict(classifier, text, n_bytes, 1, log_p, &err), err);
+    CHECK_OK(gm_classifier_predict(classifier, (gm_texts){text, n_bytes, 1}, log_p, &err), err);
     CHECK_NEAR(log_p[0], log_p[1], 1);
     CHECK(log_p[2] < log_p[0] - 1 && log_p[2] < log_p[1] - 1);
     gm_classifier_free(classifier);
@@ -104,11 +106,14 @@ static void wrong_labels_are_named(void)
     texts t = make_texts(1);
     gm_classifier *classifier = NULL;
     gm_error err = {0};
-    CHECK_FAILS(gm_classifier_train(&classifier, t.at, t.n_bytes, t.label, N_TEXTS, 4, NULL, &err),
+    CHECK_FAILS(gm_classifier_train(&classifier, (gm_texts){t.at, t.n_bytes, N_TEXTS}, t.label, 4,
+                                    NULL, &err),
                 err, GM_EARG, "class 3 has no text");
-    CHECK_FAILS(gm_classifier_train(&classifier, t.at, t.n_bytes, t.label, N_TEXTS, 2, NULL, &err),
+    CHECK_FAILS(gm_classifier_train(&classifier, (gm_texts){t.at, t.n_bytes, N_TEXTS}, t.label, 2,
+                                    NULL, &err),
                 err, GM_EARG, "label 2");
-    CHECK_FAILS(gm_classifier_train(&classifier, t.at, t.n_bytes, t.label, N_TEXTS, 1, NULL, &err),
+    CHECK_FAILS(gm_classifier_train(&classifier, (gm_texts){t.at, t.n_bytes, N_TEXTS}, t.label, 1,
+                                    NULL, &err),
                 err, GM_EARG, "at least two");
     CHECK(classifier == NULL);
     clear_texts(&t);

@@ -26,11 +26,11 @@ static const char *shown(const text_bag *bag, const gm_keyword *best, size_t c)
 static void find(gm_keyword *best, const text_bag *bag, const int32_t *label, size_t n_classes,
                  gm_keyword_method method, bool stems)
 {
-    const gm_tfidf_options how = {.min_df = 1};
+    const gm_keyword_classes classes = {.label = label, .n = n_classes, .keyword = best};
+    const gm_keyword_options how = {
+        .method = method, .n_keywords = N_BEST, .stems = stems, .tfidf.min_df = 1};
     gm_error err = {0};
-    CHECK_OK(gm_keywords_find(best, N_BEST, method, &bag->counts, bag->vocabulary, label, n_classes,
-                              stems, &how, &err),
-             err);
+    CHECK_OK(gm_keywords_find(&classes, 1, &bag->counts, bag->vocabulary, &how, &err), err);
 }
 
 /* Means of rows: idf of goal (3 of 5 texts) ln(6/4)+1, of milk ln(6/3)+1, of the rest
@@ -130,14 +130,12 @@ static void classes_in_classes(void)
     const int32_t nested[] = {1, 1, 2, 2, 0}, flat[] = {0, 0, 0, 0, 0};
     const uint32_t parent[] = {0, 0, 0};
     gm_keyword best[3 * N_BEST], alone[3 * N_BEST], all[N_BEST];
-    const gm_tfidf_options how = {.min_df = 1};
+    const gm_keyword_options how = {.n_keywords = N_BEST, .tfidf.min_df = 1};
     gm_error err = {0};
     const gm_keyword_classes classes[] = {{.label = flat, .n = 1, .keyword = all},
                                           {nested, parent, 3, best},
                                           {nested, NULL, 3, alone}};
-    CHECK_OK(gm_keywords_find_all(classes, 3, N_BEST, GM_KEYWORDS_TFIDF, &bag.counts,
-                                  bag.vocabulary, false, &how, &err),
-             err);
+    CHECK_OK(gm_keywords_find(classes, 3, &bag.counts, bag.vocabulary, &how, &err), err);
     CHECK_TEXT(shown(&bag, best, 1), "ball goal team ");
     CHECK_TEXT(shown(&bag, best, 2), "milk flour salt ");
     for (size_t k = 0; k < N_BEST; k++) {
@@ -153,9 +151,9 @@ static gm_status find_again(void *state, gm_error *err)
 {
     text_bag *bag = state;
     gm_keyword best[2 * N_BEST];
-    const gm_tfidf_options how = {.min_df = 1};
-    return gm_keywords_find(best, N_BEST, GM_KEYWORDS_TFIDF, &bag->counts, bag->vocabulary, LABEL,
-                            2, true, &how, err);
+    const gm_keyword_classes classes = {.label = LABEL, .n = 2, .keyword = best};
+    const gm_keyword_options how = {.n_keywords = N_BEST, .stems = true, .tfidf.min_df = 1};
+    return gm_keywords_find(&classes, 1, &bag->counts, bag->vocabulary, &how, err);
 }
 
 static void survives_every_allocation_failure(void)

@@ -17,7 +17,7 @@ static const char *words_of(const char *text, size_t n, const gm_words_options *
     size_t at = 0;
     shown[0] = '\0';
     CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
-    CHECK_OK(gm_bag_count(&bag, vocabulary, false, &text, &n, 1, how, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, false, (gm_texts){&text, &n, 1}, how, &err), err);
     for (size_t e = 0; e < bag.n_entries && at < sizeof shown; e++)
         at += (size_t)snprintf(shown + at, sizeof shown - at, "%s:%g ",
                                gm_vocabulary_word(vocabulary, bag.word[e]), bag.value[e]);
@@ -98,7 +98,7 @@ static void rows_are_texts(void)
     gm_bag bag;
     gm_error err = {0};
     CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
-    CHECK_OK(gm_bag_count(&bag, vocabulary, false, text, n_bytes, 3, NULL, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, false, (gm_texts){text, n_bytes, 3}, NULL, &err), err);
     const uint64_t indptr[] = {0, 2, 2, 4};
     const uint32_t word[] = {0, 1, 1, 2}; /* bb aa | | aa cc */
     const double value[] = {2, 1, 1, 1};
@@ -108,7 +108,8 @@ static void rows_are_texts(void)
     CHECK_BYTES(bag.value, value, sizeof value);
     gm_bag_clear(&bag);
 
-    CHECK_OK(gm_bag_count(&bag, vocabulary, true, text + 3, n_bytes + 3, 1, NULL, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, true, (gm_texts){text + 3, n_bytes + 3, 1}, NULL, &err),
+             err);
     CHECK_INT(bag.n_entries, 1);
     CHECK_INT(bag.word[0], 1);
     CHECK_INT(gm_vocabulary_n(vocabulary), 3);
@@ -146,7 +147,8 @@ static void chunks_change_nothing(void)
         gm_bag bag;
         gm_set_threads(threads);
         CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
-        CHECK_OK(gm_bag_count(&bag, vocabulary, false, at, n_bytes, TEXTS, &how, &err), err);
+        CHECK_OK(gm_bag_count(&bag, vocabulary, false, (gm_texts){at, n_bytes, TEXTS}, &how, &err),
+                 err);
         CHECK_INT(gm_vocabulary_n(vocabulary), n_words);
         size_t e = 0;
         for (size_t i = 0; i < TEXTS; i++) {
@@ -174,7 +176,7 @@ static gm_status count_some(void *state, gm_error *err)
     (void)state;
     gm_status status = gm_vocabulary_create(&vocabulary, err);
     if (status == GM_OK)
-        status = gm_bag_count(&bag, vocabulary, false, text, n_bytes, 3, &how, err);
+        status = gm_bag_count(&bag, vocabulary, false, (gm_texts){text, n_bytes, 3}, &how, err);
     if (status != GM_OK) CHECK(bag.word == NULL && bag.indptr == NULL);
     gm_bag_clear(&bag);
     gm_vocabulary_free(vocabulary);

@@ -1,5 +1,5 @@
-/* about.c - see about.h. */
-#include "cluster/about.h"
+/* word_search.c - see word_search.h. */
+#include "cluster/word_search.h"
 
 #include "cluster/from_atlas.h"
 #include "text/words.h"
@@ -21,11 +21,11 @@ typedef struct finder {
 
 static const gm_words_options every_word = {.stop = GM_STOP_NONE, .fold_yo = true};
 
-void gm_about_clear(gm_about *about)
+void gm_word_search_clear(gm_word_search *search)
 {
-    for (size_t i = 0; i < about->n_words; i++) gm_free(about->word[i]);
-    gm_free(about->cluster);
-    *about = (gm_about){0};
+    for (size_t i = 0; i < search->n_words; i++) gm_free(search->word[i]);
+    gm_free(search->cluster);
+    *search = (gm_word_search){0};
 }
 
 static void finder_clear(finder *f)
@@ -37,7 +37,7 @@ static void finder_clear(finder *f)
 }
 
 /* The words asked for: one for each stem. */
-static gm_status read_words(gm_about *out, finder *f, const gm_opt_list *asked, gm_error *err)
+static gm_status read_words(gm_word_search *out, finder *f, const gm_opt_list *asked, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_vocabulary *words = NULL;
@@ -51,7 +51,8 @@ static gm_status read_words(gm_about *out, finder *f, const gm_opt_list *asked, 
         n_bytes[0] = strlen(asked->at[i]);
         if (gm_utf8_valid(asked->at[i], n_bytes[0]) != n_bytes[0])
             GM_FAIL(GM_EARG, "the words are not valid UTF-8");
-        GM_TRY(gm_bag_count(&bag, words, false, &asked->at[i], n_bytes, 1, &every_word, err));
+        GM_TRY(gm_bag_count(&bag, words, false, (gm_texts){&asked->at[i], n_bytes, 1}, &every_word,
+                            err));
         gm_bag_clear(&bag);
     }
     for (uint32_t w = 0; w < gm_vocabulary_n(words); w++) {
@@ -74,26 +75,26 @@ out:
 }
 
 /* The asked word that `word` has the stem of; -1: none. */
-static int find_asked(finder *f, const char *word, size_t n_word)
+static int find_asked(finder *f, const char *word)
 {
     uint32_t id;
-    size_t n = n_word;
+    size_t n;
     const char *stem = gm_stem(f->stemmer, word, &n);
     return gm_vocabulary_find(f->stems, stem, n, &id) ? (int)id : -1;
 }
 
 /* ---- keywords ---- */
 
-static gm_about_cluster look_at_keywords(finder *f, const gm_atlas *a, size_t cluster)
+static gm_word_match look_at_keywords(finder *f, const gm_atlas *a, size_t cluster)
 {
-    gm_about_cluster out = {.cluster = cluster, .words = (double)NAN};
+    gm_word_match out = {.cluster = cluster, .words = (double)NAN};
     double all = 0;
     for (size_t k = 0; k < GM_N_KEYWORDS; k++) {
         const char *word = a->keyword[cluster * GM_N_KEYWORDS + k];
         double score = (double)a->keyword_score[cluster * GM_N_KEYWORDS + k];
         if (word == NULL || *word == '\0') continue;
         all += score;
-        if (find_asked(f, word, strlen(word)) < 0) continue;
+        if (find_asked(f, word) < 0) continue;
         out.near += score;
         out.found |= 1u << k;
     }
@@ -112,15 +113,20 @@ static gm_status learn_words(finder *f, gm_error *err)
     f->asked = asked;
     for (; f->n_known < n; f->n_known++) {
         const char *word = gm_vocabulary_word(f->vocabulary, (uint32_t)f->n_known);
-        f->asked[f->n_known] = (int8_t)find_asked(f, word, strlen(word));
+        f->asked[f->n_known] = (int8_t)find_asked(f, word);
     }
     return GM_OK;
 }
 
-/* Distinct words asked for in each of documents [first, first+n), n <= BATCH: added to the
- * sums of their clusters (C), and of all. */
-static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size_t first, size_t n,
-                             double *sum, double *all, gm_error *err)
+/* Distinct words asked for in a document, summed over documents. */
+typedef struct word_sums {
+    double *of_cluster; /* (C) */
+    double of_all;
+} word_sums;
+
+/* Add those of documents [first, first+n), n <= BATCH. */
+static gm_status count_batch(word_sums *sums, finder *f, gm_trace *trace, const gm_atlas *a,
+                             size_t first, size_t n, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text text = {0};
@@ -130,7 +136,7 @@ static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size
     GM_TRY(gm_words_read_texts(trace, first, n, &text, end, err));
     for (size_t i = 0; i < n; i++) n_bytes[i] = end[i] - (i > 0 ? end[i - 1] : 0);
     for (size_t i = 0, from = 0; i < n; from += n_bytes[i++]) at[i] = text.n ? text.at + from : "";
-    GM_TRY(gm_bag_count(&bag, f->vocabulary, false, at, n_bytes, n, &every_word, err));
+    GM_TRY(gm_bag_count(&bag, f->vocabulary, false, (gm_texts){at, n_bytes, n}, &every_word, err));
     GM_TRY(learn_words(f, err));
     for (size_t i = 0; i < n; i++) {
         uint64_t set = 0;
@@ -138,8 +144,8 @@ static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size
             if (f->asked[bag.word[e]] >= 0) set |= (uint64_t)1 << f->asked[bag.word[e]];
         const int32_t cluster = a->cluster[first + i];
         const int n_words = __builtin_popcountll(set);
-        *all += n_words;
-        if (cluster >= 0) sum[cluster] += n_words;
+        sums->of_all += n_words;
+        if (cluster >= 0) sums->of_cluster[cluster] += n_words;
     }
 out:
     gm_bag_clear(&bag);
@@ -147,41 +153,41 @@ out:
     return status;
 }
 
-static gm_status look_at_texts(gm_about *out, finder *f, const gm_atlas *a, gm_trace *trace,
+static gm_status look_at_texts(gm_word_search *out, finder *f, const gm_atlas *a, gm_trace *trace,
                                gm_error *err)
 {
     gm_status status = GM_OK;
-    double all = 0, *sum = gm_alloc(a->n_clusters, sizeof *sum); /* (C) */
-    if (sum == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", a->n_clusters);
+    word_sums sums = {.of_cluster = gm_alloc(a->n_clusters, sizeof *sums.of_cluster)};
+    if (sums.of_cluster == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", a->n_clusters);
     GM_TRY(gm_atlas_check_trace(a, trace, err));
     for (size_t first = 0; first < a->n; first += BATCH) {
         size_t n = a->n - first < BATCH ? a->n - first : BATCH;
-        GM_TRY(count_batch(f, trace, a, first, n, sum, &all, err));
+        GM_TRY(count_batch(&sums, f, trace, a, first, n, err));
     }
     for (size_t c = 0; c < a->n_clusters; c++)
-        if (a->size[c] > 0) out->cluster[c].words = sum[c] / a->size[c];
-    out->corpus_words = a->n > 0 ? all / (double)a->n : (double)NAN;
+        if (a->size[c] > 0) out->cluster[c].words = sums.of_cluster[c] / a->size[c];
+    out->corpus_words = a->n > 0 ? sums.of_all / (double)a->n : (double)NAN;
 out:
-    gm_free(sum);
+    gm_free(sums.of_cluster);
     return status;
 }
 
 /* Nearest first; what is not a number is last. */
 static int by_nearness(const void *p, const void *q)
 {
-    const gm_about_cluster *a = p, *b = q;
+    const gm_word_match *a = p, *b = q;
     double x = isnan(a->words) ? -1 : a->words, y = isnan(b->words) ? -1 : b->words;
     if (x != y) return x < y ? 1 : -1;
     if (a->near != b->near) return a->near < b->near ? 1 : -1;
     return (a->cluster > b->cluster) - (a->cluster < b->cluster);
 }
 
-gm_status gm_about_find(gm_about *out, const gm_atlas *atlas, gm_trace *trace,
-                        const gm_opt_list *asked, gm_error *err)
+gm_status gm_word_search_run(gm_word_search *out, const gm_atlas *atlas, gm_trace *trace,
+                             const gm_opt_list *asked, gm_error *err)
 {
     gm_status status = GM_OK;
     finder f = {0};
-    *out = (gm_about){.corpus_words = (double)NAN};
+    *out = (gm_word_search){.corpus_words = (double)NAN};
     GM_TRY(read_words(out, &f, asked, err));
     out->n_clusters = atlas->n_clusters;
     out->cluster = gm_alloc(out->n_clusters, sizeof *out->cluster);
@@ -191,6 +197,6 @@ gm_status gm_about_find(gm_about *out, const gm_atlas *atlas, gm_trace *trace,
     qsort(out->cluster, out->n_clusters, sizeof *out->cluster, by_nearness);
 out:
     finder_clear(&f);
-    if (status != GM_OK) gm_about_clear(out);
+    if (status != GM_OK) gm_word_search_clear(out);
     return status;
 }
