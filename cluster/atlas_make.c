@@ -140,8 +140,13 @@ static gm_status put_figures(gm_atlas *atlas, gm_arena *arena, const gm_analysis
         validity[c] = (float)found->validity[c];
         coherence[c] = (float)found->coherence[c];
     }
-    gm_status status = gm_examples_find(near, far, &a->usage, &a->distinct, metric,
-                                        a->clustering.label, atlas->usage, C, err);
+    const gm_examples_input in = {.usage = &a->usage,
+                                  .distinct = &a->distinct,
+                                  .metric = metric,
+                                  .label = a->clustering.label,
+                                  .mean = atlas->usage,
+                                  .n_clusters = C};
+    gm_status status = gm_examples_find(near, far, &in, err);
     if (status != GM_OK) return status;
     for (size_t x = 0; x < X; x++) {
         if (near[x] != UINT32_MAX) near[x] = a->usage.place[near[x]];

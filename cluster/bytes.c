@@ -157,8 +157,14 @@ void gm_bytes_pack(const gm_bytes *bytes, size_t first, size_t panel, int8_t *pa
 void gm_bytes_block(const gm_bytes *bytes, size_t row, const int8_t *packed, size_t next,
                     int32_t *dot)
 {
-    gm_amx_block_bytes(bytes->byte + row * bytes->dim, 16 * bytes->dim, GM_BYTES_ROWS / 32, packed,
-                       bytes->dim / DEPTH, GM_BYTES_COLS, dot, bytes->byte + next * bytes->dim);
+    const gm_amx_bytes_job job = {.a = bytes->byte + row * bytes->dim,
+                                  .apart = 16 * bytes->dim,
+                                  .pairs = GM_BYTES_ROWS / GM_AMX_ROWS,
+                                  .b = packed,
+                                  .blocks = bytes->dim / DEPTH,
+                                  .cols = GM_BYTES_COLS,
+                                  .next = bytes->byte + next * bytes->dim};
+    gm_amx_block_bytes(dot, &job);
 }
 
 /* Rounding of floats: a dozen of operations on numbers that are at most the square of the longest
@@ -170,9 +176,8 @@ double gm_bytes_slack(const gm_bytes *bytes, size_t i)
 }
 
 #ifdef GM_X86
-VECTORS void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot,
-                          float limit, const float *col_limit, float *s, uint16_t *of_row,
-                          uint16_t *of_col)
+VECTORS void gm_bytes_row(gm_bytes_distances *out, const gm_bytes *bytes, size_t i, size_t first,
+                          const int32_t *dot, float limit, const float *col_limit)
 {
     const float *norm = bytes->norm + first, *scale = bytes->scale + first;
     const float *reach = bytes->reach + first, *lost = bytes->lost + first;
@@ -185,18 +190,17 @@ VECTORS void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const i
         __m512 v = _mm512_add_ps(own, _mm512_loadu_ps(norm + j));
         product = _mm512_mul_ps(product, _mm512_mul_ps(own_scale, _mm512_loadu_ps(scale + j)));
         v = _mm512_max_ps(_mm512_sub_ps(v, product), zero);
-        _mm512_storeu_ps(s + j, v);
+        _mm512_storeu_ps(out->s + j, v);
         v = _mm512_fnmadd_ps(own_reach, _mm512_loadu_ps(lost + j), v);
         v = _mm512_fnmadd_ps(own_lost, _mm512_loadu_ps(reach + j), v);
-        of_row[j / WIDE] = _mm512_cmp_ps_mask(v, own_limit, _CMP_LE_OQ);
-        of_col[j / WIDE] = _mm512_cmp_ps_mask(v, _mm512_loadu_ps(col_limit + j), _CMP_LE_OQ);
+        out->of_row[j / WIDE] = _mm512_cmp_ps_mask(v, own_limit, _CMP_LE_OQ);
+        out->of_col[j / WIDE] = _mm512_cmp_ps_mask(v, _mm512_loadu_ps(col_limit + j), _CMP_LE_OQ);
     }
 }
 #else
-void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot, float limit,
-                  const float *col_limit, float *s, uint16_t *of_row, uint16_t *of_col)
+void gm_bytes_row(gm_bytes_distances *out, const gm_bytes *bytes, size_t i, size_t first,
+                  const int32_t *dot, float limit, const float *col_limit)
 {
-    (void)bytes, (void)i, (void)first, (void)dot, (void)limit, (void)col_limit, (void)s,
-        (void)of_row, (void)of_col;
+    (void)out, (void)bytes, (void)i, (void)first, (void)dot, (void)limit, (void)col_limit;
 }
 #endif

@@ -44,11 +44,17 @@ void gm_bytes_pack(const gm_bytes *bytes, size_t first, size_t panel, int8_t *pa
 void gm_bytes_block(const gm_bytes *bytes, size_t row, const int8_t *packed, size_t next,
                     int32_t *dot);
 
-/* Squared distances s (GM_BYTES_COLS) of place i to a block of columns at `first` whose products
- * are dot. A bit of of_row is set where s less its error is at most `limit`, of of_col where at
- * most the column's own col_limit (GM_BYTES_COLS). Limits are finite. */
-void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot, float limit,
-                  const float *col_limit, float *s, uint16_t *of_row, uint16_t *of_col);
+/* A place and a block of columns: their squared distances, and a bit for each column where the
+ * distance less its error is at most the place's limit, at most the column's own. */
+typedef struct gm_bytes_distances {
+    float s[GM_BYTES_COLS];
+    uint16_t of_row[GM_BYTES_PANELS], of_col[GM_BYTES_PANELS];
+} gm_bytes_distances;
+
+/* Write those of place i and the block of columns at `first`, whose products are dot; col_limit
+ * (GM_BYTES_COLS). Limits are finite. */
+void gm_bytes_row(gm_bytes_distances *out, const gm_bytes *bytes, size_t i, size_t first,
+                  const int32_t *dot, float limit, const float *col_limit);
 
 /* How far s of places i and j may be above the squared distance of their points, but for
  * gm_bytes_slack(i), which is for the rounding of floats. */

@@ -24,13 +24,14 @@ static const struct tile_config {
     .rows = {16, 16, 16, 16, 16, 16, 16, 16},
 };
 
-/* Two tiles of rows by two of columns. */
-AMX static void multiply(const uint16_t *a0, const uint16_t *a1, const uint16_t *b0,
-                         const uint16_t *b1, size_t blocks, bool add, float *c, size_t c_stride)
+/* Two tiles of rows by two of columns, to c. */
+AMX static void multiply(float *c, const gm_amx_out *out, gm_amx_tiles rows, gm_amx_tiles cols,
+                         size_t blocks)
 {
-    float *below = c + 16 * c_stride;
-    const size_t bytes = c_stride * sizeof *c;
-    if (add) {
+    const uint16_t *a0 = rows.at, *a1 = a0 + rows.stride, *b0 = cols.at, *b1 = b0 + cols.stride;
+    float *below = c + 16 * out->stride;
+    const size_t bytes = out->stride * sizeof *c;
+    if (out->add) {
         _tile_loadd(0, c, bytes);
         _tile_loadd(1, c + 16, bytes);
         _tile_loadd(2, below, bytes);
@@ -57,27 +58,35 @@ AMX static void multiply(const uint16_t *a0, const uint16_t *a1, const uint16_t 
     _tile_stored(3, below + 16, bytes);
 }
 
-AMX void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t b_stride,
-                      size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride)
+static gm_amx_tiles tiles_from(gm_amx_tiles tiles, size_t i)
+{
+    return (gm_amx_tiles){tiles.at + i / 16 * tiles.stride, tiles.stride};
+}
+
+AMX void gm_amx_block(gm_amx_out out, gm_amx_tiles rows, gm_amx_tiles cols, size_t blocks)
 {
     _tile_loadconfig(&whole_tiles);
-    for (size_t j = 0; j < cols; j += GM_AMX_ROWS) {
-        const uint16_t *panel = b + j / 16 * b_stride;
-        for (size_t i = 0; i < rows; i += GM_AMX_ROWS) {
-            const uint16_t *at = a + i / 16 * a_stride;
-            multiply(at, at + a_stride, panel, panel + b_stride, blocks, add, c + i * c_stride + j,
-                     c_stride);
-        }
-    }
+    for (size_t j = 0; j < out.cols; j += GM_AMX_ROWS)
+        for (size_t i = 0; i < out.rows; i += GM_AMX_ROWS)
+            multiply(out.c + i * out.stride + j, &out, tiles_from(rows, i), tiles_from(cols, j),
+                     blocks);
     _tile_release();
 }
 
-/* The same of bytes; all that is loaded comes before what it is loaded for. With every step goes a
- * piece of what is needed next, whose first line is *next. */
-AMX static void multiply_bytes(const int8_t *a0, const int8_t *a1, const int8_t *b0,
-                               const int8_t *b1, size_t blocks, bool add, int32_t *c,
-                               size_t c_stride, const int8_t *next, size_t lines)
+/* Tiles of bytes that are gone through at once: two of rows and two of columns for each of
+ * `blocks`; and what is fetched meanwhile, from `next` on, so many lines with each. */
+typedef struct stretch {
+    const int8_t *a, *b;
+    size_t a_apart, b_apart; /* from the first tile of rows, of columns, to the second */
+    size_t blocks;
+    const int8_t *next;
+    size_t lines;
+} stretch;
+
+/* The same of bytes: all that is loaded comes before what it is loaded for. */
+AMX static inline void multiply_bytes(int32_t *c, size_t c_stride, bool add, stretch s)
 {
+    const int8_t *a1 = s.a + s.a_apart, *b1 = s.b + s.b_apart, *next = s.next;
     int32_t *below = c + 16 * c_stride;
     const size_t bytes = c_stride * sizeof *c;
     if (add) {
@@ -91,11 +100,11 @@ AMX static void multiply_bytes(const int8_t *a0, const int8_t *a1, const int8_t 
         _tile_zero(2);
         _tile_zero(3);
     }
-    for (size_t k = 0; k < blocks * BYTES_TILE; k += BYTES_TILE) {
-        for (size_t l = 0; l < lines; l++, next += ROW_BYTES) __builtin_prefetch(next, 0, 2);
-        _tile_loadd(4, a0 + k, ROW_BYTES);
+    for (size_t k = 0; k < s.blocks * BYTES_TILE; k += BYTES_TILE) {
+        for (size_t l = 0; l < s.lines; l++, next += ROW_BYTES) __builtin_prefetch(next, 0, 2);
+        _tile_loadd(4, s.a + k, ROW_BYTES);
         _tile_loadd(5, a1 + k, ROW_BYTES);
-        _tile_loadd(6, b0 + k, ROW_BYTES);
+        _tile_loadd(6, s.b + k, ROW_BYTES);
         _tile_loadd(7, b1 + k, ROW_BYTES);
         _tile_dpbssd(0, 4, 6);
         _tile_dpbssd(2, 5, 6);
@@ -108,37 +117,37 @@ AMX static void multiply_bytes(const int8_t *a0, const int8_t *a1, const int8_t 
     _tile_stored(3, below + 16, bytes);
 }
 
-AMX void gm_amx_block_bytes(const int8_t *a, size_t apart, size_t pairs, const int8_t *b,
-                            size_t blocks, size_t cols, int32_t *c, const int8_t *next)
+AMX void gm_amx_block_bytes(int32_t *c, const gm_amx_bytes_job *job)
 {
-    const size_t panel = blocks * BYTES_TILE;
-    const size_t lines =
-        ((size_t)32 * GM_AMX_ROWS + cols - 1) / cols; /* 32 tile rows in each step */
+    const size_t panel = job->blocks * BYTES_TILE, cols = job->cols;
+    const size_t lines = ((size_t)32 * GM_AMX_ROWS + cols - 1) / cols; /* 32 tile rows a step */
+    const int8_t *next = job->next;
     _tile_loadconfig(&whole_tiles);
     for (size_t j = 0; j < cols; j += GM_AMX_ROWS)
-        for (size_t k = 0; k < blocks; k += BYTES_STEP) { /* b's tiles stay near for all rows */
-            const size_t left = blocks - k, step = left < BYTES_STEP ? left : BYTES_STEP;
-            const int8_t *at = b + j / 16 * panel + k * BYTES_TILE;
-            for (size_t i = 0; i < pairs; i++) {
-                const int8_t *row = a + 2 * i * panel + k * BYTES_TILE;
-                multiply_bytes(row, row + apart, at, at + panel, step, k > 0,
-                               c + i * GM_AMX_ROWS * cols + j, cols, next, lines);
+        for (size_t k = 0; k < job->blocks; k += BYTES_STEP) { /* b's stay near for all rows */
+            const size_t left = job->blocks - k, step = left < BYTES_STEP ? left : BYTES_STEP;
+            for (size_t i = 0; i < job->pairs; i++) {
+                const stretch s = {.a = job->a + 2 * i * panel + k * BYTES_TILE,
+                                   .b = job->b + j / 16 * panel + k * BYTES_TILE,
+                                   .a_apart = job->apart,
+                                   .b_apart = panel,
+                                   .blocks = step,
+                                   .next = next,
+                                   .lines = lines};
+                multiply_bytes(c + i * GM_AMX_ROWS * cols + j, cols, k > 0, s);
                 next += step * lines * ROW_BYTES;
             }
         }
     _tile_release();
 }
 #else
-void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t b_stride,
-                  size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride)
+void gm_amx_block(gm_amx_out out, gm_amx_tiles rows, gm_amx_tiles cols, size_t blocks)
 {
-    (void)a, (void)a_stride, (void)b, (void)b_stride, (void)blocks, (void)rows, (void)cols,
-        (void)add, (void)c, (void)c_stride;
+    (void)out, (void)rows, (void)cols, (void)blocks;
 }
 
-void gm_amx_block_bytes(const int8_t *a, size_t apart, size_t pairs, const int8_t *b, size_t blocks,
-                        size_t cols, int32_t *c, const int8_t *next)
+void gm_amx_block_bytes(int32_t *c, const gm_amx_bytes_job *job)
 {
-    (void)a, (void)apart, (void)pairs, (void)b, (void)blocks, (void)cols, (void)c, (void)next;
+    (void)c, (void)job;
 }
 #endif

@@ -16,21 +16,34 @@ enum {
     GM_AMX_TILE = 16 * GM_AMX_DEPTH
 };
 
-/* c (rows, cols; row stride c_stride) = a . b, or += where `add`; rows and cols multiples of
- * GM_AMX_ROWS.
- *   a  for every 16 rows, `a_stride` elements apart, `blocks` tiles (16 rows, 32 inputs)
- *   b  for every 16 columns, `b_stride` elements apart, `blocks` tiles (16 pairs of inputs,
- *      16 columns, 2) */
-void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t b_stride,
-                  size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride);
+/* Rows, or columns, as tiles: for every 16 of them as many tiles as there are blocks of inputs. */
+typedef struct gm_amx_tiles {
+    const uint16_t *at; /* of rows (16 rows, 32 inputs), of columns (16 pairs of inputs, 16, 2) */
+    size_t stride;      /* elements from one 16 to the next */
+} gm_amx_tiles;
 
-/* c (32 pairs, cols) = a . b, of bytes.
- *   a     for every pair `blocks` tiles (16 rows, 64 inputs), and `apart` bytes after the first
- *         of them another `blocks`; pairs follow one another 2 `blocks` tiles apart
- *   b     for every 16 columns `blocks` tiles (16 fours of inputs, 16 columns, 4); cols a multiple
- *         of GM_AMX_ROWS
- *   next  fetched meanwhile, as much as a: what will be a soon */
-void gm_amx_block_bytes(const int8_t *a, size_t apart, size_t pairs, const int8_t *b, size_t blocks,
-                        size_t cols, int32_t *c, const int8_t *next);
+/* c (rows, cols; rows `stride` elements apart) is written, or added to where `add`; rows and cols
+ * are multiples of GM_AMX_ROWS. */
+typedef struct gm_amx_out {
+    float *c;
+    size_t stride, rows, cols;
+    bool add;
+} gm_amx_out;
+
+/* The products of rows and columns, over `blocks` tiles of inputs. */
+void gm_amx_block(gm_amx_out out, gm_amx_tiles rows, gm_amx_tiles cols, size_t blocks);
+
+typedef struct gm_amx_bytes_job {
+    const int8_t *a; /* for every pair `blocks` tiles (16 rows, 64 inputs), and `apart` bytes after
+                      * the first of them another `blocks`; pairs are 2 `blocks` tiles apart */
+    size_t apart, pairs;
+    const int8_t *b; /* for every 16 columns `blocks` tiles (16 fours of inputs, 16 columns, 4) */
+    size_t blocks;
+    size_t cols;        /* a multiple of GM_AMX_ROWS */
+    const int8_t *next; /* fetched meanwhile, as much as a: what will be a soon */
+} gm_amx_bytes_job;
+
+/* c (GM_AMX_ROWS pairs, cols) = a . b, of bytes; written. */
+void gm_amx_block_bytes(int32_t *c, const gm_amx_bytes_job *job);
 
 #endif

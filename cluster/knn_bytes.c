@@ -38,8 +38,8 @@ typedef struct byte_search {
 /* What a thread works with. */
 typedef struct worker {
     int32_t dot[GM_BYTES_ROWS * GM_BYTES_COLS];
-    float s[GM_BYTES_COLS], limit[GM_BYTES_COLS]; /* limits of the columns, of a while ago */
-    uint16_t of_row[GM_BYTES_PANELS], of_col[GM_BYTES_PANELS];
+    float limit[GM_BYTES_COLS]; /* of the columns, of a while ago */
+    gm_bytes_distances near;    /* of one row */
     size_t n_found;
     struct found {
         float s;
@@ -80,12 +80,12 @@ static void gather(byte_search *search, worker *w, size_t first, size_t query, f
 static void take_row(byte_search *search, worker *w, size_t first, size_t q)
 {
     for (size_t p = 0; p < GM_BYTES_PANELS; p++) {
-        const unsigned own = w->of_row[p], theirs = w->of_col[p];
+        const unsigned own = w->near.of_row[p], theirs = w->near.of_col[p];
         for (unsigned any = own | theirs; any != 0; any &= any - 1) {
             const unsigned lane = (unsigned)__builtin_ctz(any);
             const size_t j = p * 16 + lane, other = first + j;
-            if (own >> lane & 1) gm_shortlist_add(&search->lists, q, w->s[j], other);
-            if (theirs >> lane & 1) gather(search, w, first, other, w->s[j], q);
+            if (own >> lane & 1) gm_shortlist_add(&search->lists, q, w->near.s[j], other);
+            if (theirs >> lane & 1) gather(search, w, first, other, w->near.s[j], q);
         }
     }
 }
@@ -95,8 +95,8 @@ static void sweep_rows(byte_search *search, worker *w, size_t first, size_t row)
     const gm_bytes *b = &search->bytes;
     gm_bytes_block(b, row, search->packed, row < AHEAD_ROWS ? row : row - AHEAD_ROWS, w->dot);
     for (size_t q = row; q < row + GM_BYTES_ROWS; q++) {
-        gm_bytes_row(b, q, first, w->dot + (q - row) * GM_BYTES_COLS, search->lists.limit[q],
-                     w->limit, w->s, w->of_row, w->of_col);
+        gm_bytes_row(&w->near, b, q, first, w->dot + (q - row) * GM_BYTES_COLS,
+                     search->lists.limit[q], w->limit);
         take_row(search, w, first, q);
     }
 }
@@ -111,10 +111,9 @@ static void begin_rows(byte_search *search, worker *w, size_t first, size_t row)
     gm_bytes_block(b, row, search->packed, row, w->dot);
     for (size_t q = row; q < end; q++) {
         size_t n = 0;
-        gm_bytes_row(b, q, first, w->dot + (q - row) * GM_BYTES_COLS, 0, w->limit, w->s, w->of_row,
-                     w->of_col);
+        gm_bytes_row(&w->near, b, q, first, w->dot + (q - row) * GM_BYTES_COLS, 0, w->limit);
         for (size_t j = 0; j < n_cols; j++)
-            if (first + j != q) offered[n++] = gm_candidate_make(w->s[j], first + j);
+            if (first + j != q) offered[n++] = gm_candidate_make(w->near.s[j], first + j);
         gm_shortlist_begin(&search->lists, q, offered, n);
     }
 }

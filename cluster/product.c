@@ -193,11 +193,13 @@ static void multiply_halves(const gm_product *p, const uint32_t *row, size_t n_r
     const bool together = stand_together(row, n_rows);
     for (size_t k = 0; k < p->dim; k += BF16_DEPTH) {
         size_t left = (p->dim - k) / GM_AMX_DEPTH, tiles = left < BF16_TILES ? left : BF16_TILES;
-        const uint16_t *a = together ? p->half + tile_row(p, row[0], k) : scratch;
-        if (!together) pack_half_rows(p, row, n_rows, k, tiles, scratch);
-        gm_amx_block(a, together ? 16 * p->dim : tiles * GM_AMX_TILE,
-                     packed + k * GM_DOTS_TILE_COLS, GM_DOTS_TILE_COLS * p->dim, tiles, rows, cols,
-                     k > 0, dot, GM_BLOCK_COLS);
+        gm_amx_tiles a = {scratch, tiles * GM_AMX_TILE};
+        if (together)
+            a = (gm_amx_tiles){p->half + tile_row(p, row[0], k), 16 * p->dim};
+        else
+            pack_half_rows(p, row, n_rows, k, tiles, scratch);
+        const gm_amx_tiles b = {packed + k * GM_DOTS_TILE_COLS, GM_DOTS_TILE_COLS * p->dim};
+        gm_amx_block((gm_amx_out){dot, GM_BLOCK_COLS, rows, cols, k > 0}, a, b, tiles);
     }
 }
 

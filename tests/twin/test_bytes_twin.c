@@ -38,8 +38,8 @@ static void check_block(const gm_bytes *b, const gm_points *points, const uint32
                         size_t first, double *gap)
 {
     static int32_t dot[GM_BYTES_ROWS * GM_BYTES_COLS];
-    float s[GM_BYTES_COLS], limit[GM_BYTES_COLS];
-    uint16_t of_row[GM_BYTES_PANELS], of_col[GM_BYTES_PANELS];
+    float limit[GM_BYTES_COLS];
+    gm_bytes_distances got;
     int8_t *packed = gm_alloc2(GM_BYTES_COLS, b->dim, 1);
     for (size_t p = 0; p < GM_BYTES_PANELS; p++) gm_bytes_pack(b, first, p, packed);
     gm_bytes_block(b, GM_BYTES_ROWS, packed, 0, dot);
@@ -47,10 +47,12 @@ static void check_block(const gm_bytes *b, const gm_points *points, const uint32
     for (size_t r = 0; r < GM_BYTES_ROWS; r++) {
         const size_t i = GM_BYTES_ROWS + r;
         const float own = 1.5f * (float)points->dim;
-        gm_bytes_row(b, i, first, dot + r * GM_BYTES_COLS, own, limit, s, of_row, of_col);
+        gm_bytes_row(&got, b, i, first, dot + r * GM_BYTES_COLS, own, limit);
         for (size_t j = 0; j < GM_BYTES_COLS; j++) {
             const size_t other = first + j;
-            const bool row = of_row[j / 16] >> j % 16 & 1, col = of_col[j / 16] >> j % 16 & 1;
+            const float s = got.s[j];
+            const bool row = got.of_row[j / 16] >> j % 16 & 1;
+            const bool col = got.of_col[j / 16] >> j % 16 & 1;
             if (other >= N) {
                 CHECK(!row && !col);
                 continue;
@@ -58,11 +60,10 @@ static void check_block(const gm_bytes *b, const gm_points *points, const uint32
             CHECK_INT(dot[r * GM_BYTES_COLS + j], product_of(b, i, other));
             const double exact = gm_points_squared(points, order[i], order[other]);
             const float error = gm_bytes_error(b, i, other);
-            CHECK((double)s[j] - (double)error - gm_bytes_slack(b, i) <= exact);
-            CHECK((double)s[j] + (double)error + gm_bytes_slack(b, i) >= exact);
-            if (fabsf(s[j] - error - own) > 1e-3f * own) CHECK_INT(row, s[j] - error <= own);
-            if (fabsf(s[j] - error - limit[j]) > 1e-3f * own)
-                CHECK_INT(col, s[j] - error <= limit[j]);
+            CHECK((double)s - (double)error - gm_bytes_slack(b, i) <= exact);
+            CHECK((double)s + (double)error + gm_bytes_slack(b, i) >= exact);
+            if (fabsf(s - error - own) > 1e-3f * own) CHECK_INT(row, s - error <= own);
+            if (fabsf(s - error - limit[j]) > 1e-3f * own) CHECK_INT(col, s - error <= limit[j]);
             if (exact > 0) *gap = fmax(*gap, (double)error / exact);
         }
     }

@@ -17,9 +17,9 @@ static void nearest_and_farthest(void)
     const int32_t label[] = {0, 0, 0, 0, 0, -1, 1};
     const float mean[] = {3.4f, 1, 7, 7};
     uint32_t near[2 * GM_N_EXAMPLES], far[2 * GM_N_EXAMPLES];
+    const gm_examples_input in = {&usage, &distinct, GM_EUCLIDEAN, label, mean, 2};
     gm_error err = {0};
-    CHECK_OK(gm_examples_find(near, far, &usage, &distinct, GM_EUCLIDEAN, label, mean, 2, &err),
-             err);
+    CHECK_OK(gm_examples_find(near, far, &in, &err), err);
     const uint32_t want_near[] = {2, 1, 0, 4, UINT32_MAX}, want_far[] = {4, 0, 1, 2, UINT32_MAX};
     for (size_t i = 0; i < 5; i++) {
         CHECK_INT(near[i], want_near[i]);
@@ -44,9 +44,9 @@ static void ties_and_more_than_ten(void)
     }
     const gm_usage usage = {.n = MANY, .dim = D, .row = row};
     const gm_distinct distinct = {.n = MANY, .m = MANY, .first = first};
+    const gm_examples_input in = {&usage, &distinct, GM_EUCLIDEAN, label, mean, 1};
     gm_error err = {0};
-    CHECK_OK(gm_examples_find(near, far, &usage, &distinct, GM_EUCLIDEAN, label, mean, 1, &err),
-             err);
+    CHECK_OK(gm_examples_find(near, far, &in, &err), err);
     CHECK_INT(near[0], 13);
     for (uint32_t i = 1; i < GM_N_EXAMPLES; i++) CHECK_INT(near[i], i - 1);
     for (uint32_t i = 0; i < GM_N_EXAMPLES; i++) CHECK_INT(far[i], i);
@@ -61,8 +61,9 @@ static gm_status find_some(void *state, gm_error *err)
     const gm_distinct distinct = {.n = 2, .m = 2, .first = first};
     const int32_t label[] = {0, 0};
     const float mean[] = {2, 3};
+    const gm_examples_input in = {&usage, &distinct, GM_HELLINGER, label, mean, 1};
     (void)state;
-    return gm_examples_find(near, far, &usage, &distinct, GM_HELLINGER, label, mean, 1, err);
+    return gm_examples_find(near, far, &in, err);
 }
 
 static void survives_every_allocation_failure(void)
