@@ -72,37 +72,39 @@ static size_t judged_rows(const gm_fit_options *options, size_t n)
     return options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
 }
 
-/* A layout of the points in options->umap.dim dimensions, and what it keeps of their neighbours,
- * the exact lists `judges`. */
+/* Points, and their neighbours: those that a layout is made by, and exact ones that judge it. */
+typedef struct neighbourhoods {
+    const gm_points *points;
+    const gm_knn *knn, *judges;
+} neighbourhoods;
+
+/* A layout of the points in options->umap.dim dimensions, and what it keeps of their neighbours. */
 static gm_status lay_out_and_judge(float *at, gm_graph *graph, gm_umap_report *report,
-                                   gm_map_quality *kept, const gm_points *points, const gm_knn *knn,
-                                   const gm_knn *judges, const gm_fit_options *options,
-                                   gm_stages *stages, gm_error *err)
+                                   gm_map_quality *kept, const neighbourhoods *of,
+                                   const gm_fit_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_progress progress;
-    const size_t n = points->n;
-    gm_umap_options umap = options->umap;
-    umap.stages = stages;
+    const size_t n = of->points->n;
+    const gm_umap_options umap = options->umap;
     gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
-    GM_TRY(gm_umap_fit(at, graph, points, knn, &umap, report, &progress, err));
+    GM_TRY(gm_umap_fit(at, graph, of->points, of->knn, &umap, report, &progress, err));
     gm_progress_end(&progress);
     if (!report->spectral_converged)
         gm_warn("the spectral initialisation did not converge in %d rounds; the layout starts from "
                 "the last one",
                 report->spectral_rounds);
-    GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim,
+    GM_TRY(gm_map_quality_of(kept, of->points, of->judges, at, umap.dim,
                              gm_map_quality_k(options->n_neighbors, n), judged_rows(options, n),
                              err));
-    gm_stages_end(stages, "quality");
+    gm_stages_end(umap.stages, "quality");
 out:
     return status;
 }
 
 /* The same in as many dimensions as clusters are found in, to a->space (M,D). */
-static gm_status find_cluster_space(gm_analysis *a, const gm_points *points, const gm_knn *knn,
-                                    const gm_knn *judges, const gm_fit_options *options,
-                                    gm_error *err)
+static gm_status find_cluster_space(gm_analysis *a, const neighbourhoods *of,
+                                    const gm_fit_options *options, gm_error *err)
 {
     gm_fit_options how = *options;
     gm_umap_report report; /* of the same graph: a, b, epochs and parts are the map's */
@@ -112,8 +114,8 @@ static gm_status find_cluster_space(gm_analysis *a, const gm_points *points, con
     if (a->space == NULL)
         return gm_fail(err, GM_EMEM, "no memory for %zu documents in %d dimensions", a->usage.n,
                        options->cluster_dim);
-    gm_status status = lay_out_and_judge(a->space, &graph, &report, &a->dimensions.kept, points,
-                                         knn, judges, &how, &a->stages, err);
+    gm_status status =
+        lay_out_and_judge(a->space, &graph, &report, &a->dimensions.kept, of, &how, err);
     gm_graph_clear(&graph);
     return status;
 }
@@ -159,9 +161,10 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
 
     if (a->n_checked > 0)
         GM_TRY(gm_map_quality_neighbours(&sampled, &points, judged, judged_rows(options, n), err));
-    const gm_knn *exact = a->n_checked > 0 ? &sampled : &judges;
-    GM_TRY(lay_out_and_judge(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options,
-                             &a->stages, err));
+    const neighbourhoods of = {&points, &knn, a->n_checked > 0 ? &sampled : &judges};
+    gm_fit_options how = *options;
+    how.umap.stages = &a->stages;
+    GM_TRY(lay_out_and_judge(a->xy, &a->graph, &a->umap, &a->map, &of, &how, err));
     if (a->umap.n_isolated > 0)
         gm_warn("%zu document%s without any neighbour, placed on a ring around the map",
                 a->umap.n_isolated, gm_plural(a->umap.n_isolated));
@@ -169,7 +172,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     if (options->quality != GM_QUALITY_NONE)
         GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));
     gm_stages_end(&a->stages, "quality");
-    if (options->cluster_dim > 2) GM_TRY(find_cluster_space(a, &points, &knn, exact, options, err));
+    if (options->cluster_dim > 2) GM_TRY(find_cluster_space(a, &of, &how, err));
 out:
     gm_free(row);
     gm_points_clear(&points);

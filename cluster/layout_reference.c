@@ -69,25 +69,30 @@ static void repel(float *p, const float *q, const gm_layout_job *job, double alp
         p[c] = (float)((double)p[c] + clip(push * (double)(p[c] - q[c])) * alpha);
 }
 
-typedef struct schedule {
+typedef struct descent {
+    const gm_layout_job *job;
+    float *xy;                            /* (N,d) the caller's */
     double *every, *next, *next_negative; /* (edges) epochs between visits, time of the next */
-} schedule;
+    int64_t *tau;                         /* (N,3) each point's random numbers */
+    int epoch;
+    double alpha; /* the rate of the epoch */
+} descent;
 
-static void visit_edge(float *xy, size_t i, uint64_t e, int epoch, double alpha, schedule *times,
-                       int64_t tau[3], const gm_layout_job *job)
+static void visit_edge(descent *d, size_t i, uint64_t e)
 {
-    const double every_negative = times->every[e] / job->negative_rate;
+    const gm_layout_job *job = d->job;
+    const double every_negative = d->every[e] / job->negative_rate;
     const size_t dim = (size_t)job->dim;
-    attract(xy, i, e, job, alpha, gm_density_acts(job->density, epoch + 1, job->n_epochs));
-    times->next[e] += times->every[e];
+    attract(d->xy, i, e, job, d->alpha, gm_density_acts(job->density, d->epoch + 1, job->n_epochs));
+    d->next[e] += d->every[e];
 
-    int draws = (int)((epoch - times->next_negative[e]) / every_negative);
-    for (int d = 0; d < draws; d++) {
-        int64_t n = (int64_t)job->graph->n, k = gm_tau88_next(tau) % n;
-        if (k < 0) k += n; /* Python's modulus */
-        repel(xy + dim * i, xy + dim * (size_t)k, job, alpha);
+    int draws = (int)((d->epoch - d->next_negative[e]) / every_negative);
+    for (int n = 0; n < draws; n++) {
+        int64_t n_points = (int64_t)job->graph->n, k = gm_tau88_next(d->tau + 3 * i) % n_points;
+        if (k < 0) k += n_points; /* Python's modulus */
+        repel(d->xy + dim * i, d->xy + dim * (size_t)k, job, d->alpha);
     }
-    times->next_negative[e] += draws * every_negative;
+    d->next_negative[e] += draws * every_negative;
 }
 
 /* Three numbers for all points, and for each the bits of its first coordinate. */
@@ -112,33 +117,35 @@ gm_status gm_layout_reference(float *xy, const gm_layout_job *job, gm_error *err
     const gm_graph *graph = job->graph;
     const uint64_t n_edges = graph->indptr[graph->n];
     const double most = (double)gm_graph_max_weight(graph);
-    schedule times = {gm_alloc(n_edges, sizeof(double)), gm_alloc(n_edges, sizeof(double)),
-                      gm_alloc(n_edges, sizeof(double))};
-    int64_t *tau = gm_alloc2(graph->n, 3, sizeof *tau);
-    if (!times.every || !times.next || !times.next_negative || !tau)
+    descent d = {.job = job,
+                 .xy = xy,
+                 .every = gm_alloc(n_edges, sizeof *d.every),
+                 .next = gm_alloc(n_edges, sizeof *d.next),
+                 .next_negative = gm_alloc(n_edges, sizeof *d.next_negative),
+                 .tau = gm_alloc2(graph->n, 3, sizeof *d.tau),
+                 .alpha = job->learning_rate};
+    if (!d.every || !d.next || !d.next_negative || !d.tau)
         GM_FAIL(GM_EMEM, "no memory for the layout of %zu points", graph->n);
 
     for (uint64_t e = 0; e < n_edges; e++) {
-        times.every[e] = times.next[e] = most / (double)graph->weight[e];
-        times.next_negative[e] = times.every[e] / job->negative_rate;
+        d.every[e] = d.next[e] = most / (double)graph->weight[e];
+        d.next_negative[e] = d.every[e] / job->negative_rate;
     }
-    seed_points(tau, xy, graph->n, (size_t)job->dim, job->seed);
-    double alpha = job->learning_rate;
-    for (int epoch = 0; epoch < job->n_epochs; epoch++) {
-        if (gm_density_acts(job->density, epoch + 1, job->n_epochs))
+    seed_points(d.tau, xy, graph->n, (size_t)job->dim, job->seed);
+    for (; d.epoch < job->n_epochs; d.epoch++) {
+        if (gm_density_acts(job->density, d.epoch + 1, job->n_epochs))
             gm_density_measure(job->density, xy, job->dim, graph);
         for (size_t i = 0; i < graph->n; i++)
             for (uint64_t e = graph->indptr[i]; e < graph->indptr[i + 1]; e++)
-                if (times.next[e] <= epoch)
-                    visit_edge(xy, i, e, epoch, alpha, &times, tau + 3 * i, job);
-        alpha = job->learning_rate * (1 - (double)epoch / job->n_epochs);
-        if (job->progress) gm_progress_set(job->progress, epoch + 1);
+                if (d.next[e] <= d.epoch) visit_edge(&d, i, e);
+        d.alpha = job->learning_rate * (1 - (double)d.epoch / job->n_epochs);
+        if (job->progress) gm_progress_set(job->progress, d.epoch + 1);
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted during the layout");
     }
 out:
-    gm_free(times.every);
-    gm_free(times.next);
-    gm_free(times.next_negative);
-    gm_free(tau);
+    gm_free(d.every);
+    gm_free(d.next);
+    gm_free(d.next_negative);
+    gm_free(d.tau);
     return status;
 }
