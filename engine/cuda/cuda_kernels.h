@@ -399,7 +399,7 @@ cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *
 
 /* Where what the experts and the MLP give has norms of its own, and their sum another:
  * x = (x + residual_scale norm(expert_norm(experts) + always_norm(always))) scale. */
-typedef struct gm_cuda_apart {
+typedef struct gm_cuda_out_norms {
     float *x, *experts;                            /* (rows, stride); the latter is scratch then */
     const float *always;                           /* (rows, always_stride) */
     const float *expert_norm, *always_norm, *norm; /* (width) */
@@ -407,8 +407,8 @@ typedef struct gm_cuda_apart {
     size_t stride, always_stride;
     int n_rows, width;
     float epsilon, residual_scale;
-} gm_cuda_apart;
-cudaError_t gm_cuda_add_apart(const gm_cuda_how *how, const gm_cuda_apart *p);
+} gm_cuda_out_norms;
+cudaError_t gm_cuda_add_normed(const gm_cuda_how *how, const gm_cuda_out_norms *p);
 
 /* ---- ends ---- */
 

@@ -380,7 +380,7 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
         .add = w->mlp_out_norm.address == NULL};
     gm_cuda_note(s, gm_cuda_combine_rows(&s->how, &p), "combining");
     if (apart)
-        gm_cuda_add_apart_rows(step, w);
+        gm_cuda_add_normed_rows(step, w);
     else
         gm_cuda_add_given(step, &w->mlp_out_norm);
 }

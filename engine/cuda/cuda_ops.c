@@ -151,8 +151,8 @@ static void moe_out(gm_worker *me, const gm_step *step, size_t layer, const gm_l
         return;
     }
     if (w->expert_out_norm.address) {
-        gm_cuda_down_apart(step, w);
-        gm_cuda_add_apart_rows(step, w);
+        gm_cuda_down_separate(step, w);
+        gm_cuda_add_normed_rows(step, w);
         return;
     }
     const gm_cuda_experts p = gm_cuda_experts_of(step, w);

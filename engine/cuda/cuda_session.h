@@ -149,10 +149,10 @@ void gm_cuda_latent_out(const gm_step *step, const gm_layer *w);
 void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 
-/* cuda_apart.c: experts and the MLP that all rows take, whose results have norms of their own: both
- * products of few rows, into GIVEN and ALWAYS_WIDE; these through the norms into the residual */
-void gm_cuda_down_apart(const gm_step *step, const gm_layer *w);
-void gm_cuda_add_apart_rows(const gm_step *step, const gm_layer *w);
+/* cuda_out_norms.c: experts and the MLP that all rows take, where what they give has norms of its
+ * own: both products of few rows, into GIVEN and ALWAYS_WIDE; these, normed, into the residual */
+void gm_cuda_down_separate(const gm_step *step, const gm_layer *w);
+void gm_cuda_add_normed_rows(const gm_step *step, const gm_layer *w);
 
 /* cuda_tell.c: what both forms of an operation tell their kernels */
 gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w);

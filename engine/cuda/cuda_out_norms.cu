@@ -1,11 +1,10 @@
-/* cuda_apart.cu - experts and the MLP that all rows take, whose results have norms of their own.
- */
+/* cuda_out_norms.cu - what the experts, and the MLP that all rows take, give: its norms. */
 #include "engine/cuda/cuda_device.cuh"
 
 enum { THREADS = 256 };
 
 /* A block a row. A thread reads of `experts` what it wrote itself. Launch: (rows), THREADS. */
-__global__ static void __launch_bounds__(THREADS) apart_kernel(gm_cuda_apart p)
+__global__ static void __launch_bounds__(THREADS) add_normed_kernel(gm_cuda_out_norms p)
 {
     __shared__ float scratch[WARP];
     wait_for_previous();
@@ -31,7 +30,7 @@ __global__ static void __launch_bounds__(THREADS) apart_kernel(gm_cuda_apart p)
         x[i] = fmaf(p.residual_scale, experts[i] * of_sum * p.norm[i], x[i]) * scale;
 }
 
-extern "C" cudaError_t gm_cuda_add_apart(const gm_cuda_how *how, const gm_cuda_apart *p)
+extern "C" cudaError_t gm_cuda_add_normed(const gm_cuda_how *how, const gm_cuda_out_norms *p)
 {
-    return launch(how, apart_kernel, dim3((unsigned)p->n_rows), THREADS, 0, *p);
+    return launch(how, add_normed_kernel, dim3((unsigned)p->n_rows), THREADS, 0, *p);
 }
