@@ -396,9 +396,16 @@ gm_status gm_stats_figure_draw(const gm_stats *s, gm_stats_figure figure, size_t
     return gm_fail(err, GM_EARG, "no such figure");
 }
 
-/* Draw to folder/name.png and .svg; `against` when `s` is NULL. */
-static gm_status write_both(const gm_stats *s, const gm_against *against, gm_stats_figure figure,
-                            size_t subset, const char *folder, const char *name, bool replace,
+/* A figure of a trace, or (`s` NULL) that of two. */
+typedef struct drawing {
+    const gm_stats *s;
+    gm_stats_figure figure;
+    size_t subset;
+    const gm_against *against;
+} drawing;
+
+/* Draw to folder/name.png and .svg. */
+static gm_status write_both(const drawing *what, const char *folder, const char *name, bool replace,
                             gm_error *err)
 {
     static const char *const ending[] = {"png", "svg"};
@@ -408,8 +415,8 @@ static gm_status write_both(const gm_stats *s, const gm_against *against, gm_sta
         gm_text_clear(&path);
         GM_TRY(gm_text_printf(&path, err, "%s/%s.%s", folder, name, ending[i]));
         const gm_picture_target to = {.path = path.at, .replace = replace};
-        GM_TRY(s ? gm_stats_figure_draw(s, figure, subset, &to, err)
-                 : gm_against_figure(against, &to, err));
+        GM_TRY(what->s ? gm_stats_figure_draw(what->s, what->figure, what->subset, &to, err)
+                       : gm_against_figure(what->against, &to, err));
     }
 out:
     gm_text_clear(&path);
@@ -424,14 +431,15 @@ gm_status gm_stats_write_figures(const gm_stats *s, const size_t *subset, size_t
     gm_status status = GM_OK;
     GM_TRY(gm_folder_make(folder, err));
     for (int i = 0; i < GM_FIGURE_SUBSET; i++) {
-        gm_stats_figure figure = (gm_stats_figure)i;
-        if (!gm_stats_figure_there(s, figure)) continue;
-        GM_TRY(write_both(s, NULL, figure, 0, folder, name[i], replace, err));
+        const drawing what = {.s = s, .figure = (gm_stats_figure)i};
+        if (!gm_stats_figure_there(s, what.figure)) continue;
+        GM_TRY(write_both(&what, folder, name[i], replace, err));
     }
     for (size_t i = 0; i < n && gm_stats_figure_there(s, GM_FIGURE_SUBSET); i++) {
+        const drawing what = {.s = s, .figure = GM_FIGURE_SUBSET, .subset = subset[i]};
         char number[32]; /* names of subsets may be anything */
         snprintf(number, sizeof number, "subset-%zu", subset[i]);
-        GM_TRY(write_both(s, NULL, GM_FIGURE_SUBSET, subset[i], folder, number, replace, err));
+        GM_TRY(write_both(&what, folder, number, replace, err));
     }
 out:
     return status;
@@ -440,7 +448,7 @@ out:
 gm_status gm_against_write_figures(const gm_against *against, const char *folder, bool replace,
                                    gm_error *err)
 {
+    const drawing what = {.against = against};
     gm_status status = gm_folder_make(folder, err);
-    if (status != GM_OK) return status;
-    return write_both(NULL, against, GM_FIGURE_LOAD, 0, folder, "agreement", replace, err);
+    return status == GM_OK ? write_both(&what, folder, "agreement", replace, err) : status;
 }
