@@ -22,9 +22,9 @@ typedef struct gm_cuda_device {
     bool early;    /* a kernel may start before the previous one has drained */
 } gm_cuda_device;
 
-/* The GPUs that this build can use. Takes no memory of theirs, and without a driver no time. With
- * n = 0 it fails. GM_EABSENT: no driver, one too old for this build, no
- * GPU, none of compute capability 8.0 or later; GM_EDEVICE. */
+/* The GPUs that this build can use. Takes no memory of theirs, and without a driver no time; fails
+ * where there is none. GM_EABSENT: no driver, one too old for this build, no GPU, none of compute
+ * capability 8.0 or later; GM_EDEVICE. */
 gm_status gm_cuda_gpus_find(gm_gpus *out, gm_error *err) GM_MUST_USE;
 
 /* Describe GPU `index`, without taking memory of it. GM_EABSENT: no driver, one too old for

@@ -12,7 +12,7 @@ typedef enum gm_jnode_kind {
     GM_JN_TEXT,    /* text: a literal's, escapes resolved */
     GM_JN_INT,     /* number */
     GM_JN_BOOL,    /* number */
-    GM_JN_NONE,    /* */
+    GM_JN_NONE,    /* nothing */
     GM_JN_NAME,    /* text */
     GM_JN_LIST,    /* list: items; number: it is a tuple */
     GM_JN_DICT,    /* list: nodes with a: key, b: value */
@@ -20,7 +20,7 @@ typedef enum gm_jnode_kind {
     GM_JN_ITEM,    /* a[b] */
     GM_JN_SLICE,   /* a[b:c:list], each of the three may be NULL */
     GM_JN_CALL,    /* a(list); a GM_JN_KEYWORD in the list is text=a */
-    GM_JN_KEYWORD, /* */
+    GM_JN_KEYWORD, /* text=a, in a list of arguments or parameters */
     GM_JN_FILTER,  /* a | text(list); a: NULL after {% filter or {% set x | */
     GM_JN_TEST,    /* a is text(list) */
     GM_JN_NOT,     /* not a */
