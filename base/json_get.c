@@ -1,6 +1,7 @@
 /* json_get.c - members that a file must have, with type, range and a sentence. */
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,10 +38,9 @@ static gm_status read_i64(const gm_json *value, const char *key, int64_t lo, int
     }
     char want[80];
     if (lo == hi)
-        (void)snprintf(want, sizeof want, "%lld", (long long)lo);
+        (void)snprintf(want, sizeof want, "%" PRId64, lo);
     else
-        (void)snprintf(want, sizeof want, "an integer from %lld to %lld", (long long)lo,
-                       (long long)hi);
+        (void)snprintf(want, sizeof want, "an integer from %" PRId64 " to %" PRId64, lo, hi);
     return wrong(value, key, want, where, err);
 }
 

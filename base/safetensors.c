@@ -8,6 +8,7 @@
 #include "base/outfile.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,14 +154,14 @@ static gm_status read_offsets(gm_tensor *t, const gm_json *entry, const unsigned
                        where, t->name);
     if ((uint64_t)end > n_data)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s' is truncated: tensor '%s' ends at byte %lld of the data, which has "
-                       "only %zu bytes",
-                       where, t->name, (long long)end, n_data);
+                       "'%s' is truncated: tensor '%s' ends at byte %" PRId64
+                       " of the data, which has only %zu bytes",
+                       where, t->name, end, n_data);
     if ((uint64_t)(end - begin) != t->n_bytes)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': tensor '%s' has %lld bytes, expected %zu for its shape and dtype %s",
-                       where, t->name, (long long)(end - begin), t->n_bytes,
-                       gm_dtype_name(t->dtype));
+                       "'%s': tensor '%s' has %" PRId64
+                       " bytes, expected %zu for its shape and dtype %s",
+                       where, t->name, end - begin, t->n_bytes, gm_dtype_name(t->dtype));
     t->data = data + begin;
     return GM_OK;
 }
@@ -229,12 +230,12 @@ static gm_status header_length(const unsigned char *at, size_t n, const char *wh
             "'%s' is an HDF5 file, as a trace or an atlas is; expected a safetensors file", where);
     if (length > MAX_HEADER_BYTES)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s' is not a safetensors file: its header would have %llu bytes", where,
-                       (unsigned long long)length);
+                       "'%s' is not a safetensors file: its header would have %" PRIu64 " bytes",
+                       where, length);
     if (length > n - LENGTH_BYTES)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s' is truncated: it has %zu bytes, but the header alone needs %llu",
-                       where, n, (unsigned long long)length + LENGTH_BYTES);
+                       "'%s' is truncated: it has %zu bytes, but the header alone needs %" PRIu64,
+                       where, n, length + LENGTH_BYTES);
     if (length == 0 || at[LENGTH_BYTES] != '{')
         return gm_fail(err, GM_EFORMAT, "'%s': the header is not a JSON object", where);
     *out = (size_t)length;

@@ -9,6 +9,7 @@
 #include "cluster/matrix_fit.h"
 #include "cluster/neighbours.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,8 +167,7 @@ static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *er
         if (f->clustering.n_clusters > 0)
             printf("%7s %9s %11s\n", "cluster", "rows", "persistence");
         for (size_t c = 0; c < f->clustering.n_clusters; c++)
-            printf("%7zu %9llu %11.3f\n", c, (unsigned long long)size[c],
-                   f->clustering.persistence[c]);
+            printf("%7zu %9" PRIu64 " %11.3f\n", c, size[c], f->clustering.persistence[c]);
     }
     gm_free(size);
     return status;

@@ -11,6 +11,7 @@
 #include "cluster/summary.h"
 #include "text/terminal.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,8 +109,8 @@ static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error
     if (status != GM_OK) return status;
     if (*argc != 2) return gm_fail(err, GM_EARG, "expected one atlas, found %d", *argc - 1);
     if (c->size == 0 || c->size == 1)
-        return gm_fail(err, GM_EARG, "--min-cluster-size is %lld, expected at least 2",
-                       (long long)c->size);
+        return gm_fail(err, GM_EARG, "--min-cluster-size is %" PRId64 ", expected at least 2",
+                       c->size);
     if (c->size > 0 && c->target > 0)
         return gm_fail(err, GM_EARG,
                        "--target-clusters chooses --min-cluster-size; give only one of them");
@@ -204,16 +205,15 @@ static gm_status find_names(const char **name, size_t n_clusters, const origins 
         const char *text = "";
         split_pair(given->at[i], &number, &text); /* it was seen to be one */
         if ((size_t)number >= n_clusters)
-            return gm_fail(err, GM_EARG, "there is no cluster %lld to name; there are %zu",
-                           (long long)number, n_clusters);
+            return gm_fail(err, GM_EARG, "there is no cluster %" PRId64 " to name; there are %zu",
+                           number, n_clusters);
         const size_t n = strlen(text);
         if (n >= GM_ATLAS_NAME_BYTES)
             return gm_fail(err, GM_EARG,
-                           "the name of cluster %lld has %zu bytes, expected at most %d",
-                           (long long)number, n, GM_ATLAS_NAME_BYTES - 1);
+                           "the name of cluster %" PRId64 " has %zu bytes, expected at most %d",
+                           number, n, GM_ATLAS_NAME_BYTES - 1);
         if (gm_utf8_valid(text, n) != n)
-            return gm_fail(err, GM_EARG, "the name of cluster %lld is not UTF-8",
-                           (long long)number);
+            return gm_fail(err, GM_EARG, "the name of cluster %" PRId64 " is not UTF-8", number);
         name[number] = text;
     }
     return GM_OK;

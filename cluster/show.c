@@ -8,6 +8,7 @@
 #include "cluster/summary.h"
 #include "text/terminal.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,8 +367,8 @@ int gm_cluster_show(int argc, char **argv)
         char which[40] = "no clusters";
         if (atlas->n_clusters > 0)
             snprintf(which, sizeof which, "clusters 0 to %zu", atlas->n_clusters - 1);
-        status = gm_fail(&err, GM_EARG, "cluster '%lld' does not exist; '%s' has %s",
-                         (long long)cluster, argv[1], which);
+        status = gm_fail(&err, GM_EARG, "cluster '%" PRId64 "' does not exist; '%s' has %s",
+                         cluster, argv[1], which);
         goto out;
     }
     if (json)

@@ -2,6 +2,8 @@
  * pages. */
 #include "engine/buf.h"
 
+#include <inttypes.h>
+
 static gm_buf rows_apart(gm_dtype dtype, size_t count, size_t rows, size_t cols, size_t stride)
 {
     const size_t scales = gm_is_scaled(dtype) ? gm_round_up(rows * sizeof(float), 32) : 0;
@@ -61,8 +63,8 @@ gm_status gm_buf_create(gm_buf *buf, const char *what, gm_error *err)
     else
         buf->address = is_large(buf) ? gm_pages_alloc(bytes) : gm_alloc(bytes, 1);
     if (buf->address == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for %s (%llu bytes)", what,
-                       (unsigned long long)gm_buf_bytes(buf));
+        return gm_fail(err, GM_EMEM, "no memory for %s (%" PRIu64 " bytes)", what,
+                       gm_buf_bytes(buf));
     buf->place = GM_PLACE_HOST;
     return GM_OK;
 }

@@ -6,6 +6,7 @@
  */
 #include "engine/families_rows.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { MAX_TAPS = 64, MAX_FURTHER = 64 };
@@ -30,8 +31,9 @@ static gm_status read_sizes(const gm_json *config, const char *where, gm_delta *
     const int64_t keys = (int64_t)d->key_heads * d->key,
                   values = (int64_t)d->value_heads * d->value;
     if (keys > GM_MAX_WIDTH || values > GM_MAX_WIDTH)
-        GM_FAIL(GM_EFORMAT, "'%s': the linear heads are %lld and %lld wide, expected at most %d",
-                where, (long long)keys, (long long)values, GM_MAX_WIDTH);
+        GM_FAIL(GM_EFORMAT,
+                "'%s': the linear heads are %" PRId64 " and %" PRId64 " wide, expected at most %d",
+                where, keys, values, GM_MAX_WIDTH);
 out:
     return status;
 }

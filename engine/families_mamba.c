@@ -6,6 +6,7 @@
  */
 #include "engine/families_rows.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { MAX_TAPS = 64 };
@@ -35,8 +36,9 @@ static gm_status read_sizes(const gm_json *config, const char *where, const size
                   values = (int64_t)d->value_heads * d->value;
     if (keys > GM_MAX_WIDTH || values > GM_MAX_WIDTH)
         GM_FAIL(GM_EFORMAT,
-                "'%s': Mamba2's groups and heads are %lld and %lld wide, expected at most %d",
-                where, (long long)keys, (long long)values, GM_MAX_WIDTH);
+                "'%s': Mamba2's groups and heads are %" PRId64 " and %" PRId64
+                " wide, expected at most %d",
+                where, keys, values, GM_MAX_WIDTH);
     arch->mamba = true;
 out:
     return status;

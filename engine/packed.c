@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -17,6 +18,8 @@
 enum { PACKED_VERSION = 1, FIXED_BYTES = 64, MAX_SECTIONS = 1 << 20 };
 enum { HUGE_PAGE = 2 << 20 }; /* Linux on x86-64; other sizes cost speed only */
 enum { POPULATE_READ = 22 };  /* MADV_POPULATE_READ, Linux 5.14 */
+/* Where the header has what; sums of the sections follow after FIXED_BYTES. */
+enum { AT_VERSION = 8, AT_SECTIONS = 12, AT_BYTES = 16, AT_KEY = 24, AT_SUM = 56 };
 static const char MAGIC[8] = {'g', 'm', 'p', 'a', 'c', 'k', 'e', 'd'};
 
 struct gm_packed {
@@ -84,10 +87,10 @@ static uint64_t image_bytes(const gm_section *section, size_t n)
 static uint64_t sum_of_header(unsigned char *header, size_t n_bytes)
 {
     unsigned char kept[8];
-    memcpy(kept, header + 56, sizeof kept);
-    memset(header + 56, 0, sizeof kept);
+    memcpy(kept, header + AT_SUM, sizeof kept);
+    memset(header + AT_SUM, 0, sizeof kept);
     uint64_t sum = sum_of(header, n_bytes, n_bytes);
-    memcpy(header + 56, kept, sizeof kept);
+    memcpy(header + AT_SUM, kept, sizeof kept);
     return sum;
 }
 
@@ -136,18 +139,17 @@ static gm_status check_header(gm_packed *p, const uint8_t *key, gm_error *err)
     GM_TRY(gm_read_whole(p->fd, copy, n_here, n_here, 0, p->path, err));
     if (n_here < FIXED_BYTES || memcmp(copy, MAGIC, sizeof MAGIC) != 0)
         GM_FAIL(GM_EFORMAT, "'%s' is not a cache of packed weights", p->path);
-    if (get_number(copy + 8, 4) != PACKED_VERSION)
-        GM_FAIL(GM_EFORMAT, "'%s' has version %llu, expected %d", p->path,
-                (unsigned long long)get_number(copy + 8, 4), PACKED_VERSION);
-    if (memcmp(copy + 24, key, GM_PACKED_KEY) != 0 || get_number(copy + 12, 4) != p->n)
+    if (get_number(copy + AT_VERSION, 4) != PACKED_VERSION)
+        GM_FAIL(GM_EFORMAT, "'%s' has version %" PRIu64 ", expected %d", p->path,
+                get_number(copy + AT_VERSION, 4), PACKED_VERSION);
+    if (memcmp(copy + AT_KEY, key, GM_PACKED_KEY) != 0 || get_number(copy + AT_SECTIONS, 4) != p->n)
         GM_FAIL(GM_EFORMAT,
                 "'%s' is for another model, for weights that have changed since, or for another "
                 "packing",
                 p->path);
-    if (p->map_bytes != whole || get_number(copy + 16, 8) != whole - n_bytes)
-        GM_FAIL(GM_EFORMAT, "'%s' has %zu bytes, expected %llu", p->path, p->map_bytes,
-                (unsigned long long)whole);
-    if (get_number(copy + 56, 8) != sum_of_header(copy, n_bytes))
+    if (p->map_bytes != whole || get_number(copy + AT_BYTES, 8) != whole - n_bytes)
+        GM_FAIL(GM_EFORMAT, "'%s' has %zu bytes, expected %" PRIu64, p->path, p->map_bytes, whole);
+    if (get_number(copy + AT_SUM, 8) != sum_of_header(copy, n_bytes))
         GM_FAIL(GM_EFORMAT, "the header of '%s' is damaged", p->path);
 out:
     gm_free(copy);
@@ -213,8 +215,7 @@ bool gm_packed_is_huge(gm_packed *p, size_t n)
 static gm_status bring_in(const gm_packed *p, uint64_t offset, size_t n, gm_error *err)
 {
     if (madvise(p->map + offset, n, POPULATE_READ) == 0 || errno != EFAULT) return GM_OK;
-    return gm_fail(err, GM_EIO, "cannot read '%s' at byte %llu", p->path,
-                   (unsigned long long)offset);
+    return gm_fail(err, GM_EIO, "cannot read '%s' at byte %" PRIu64, p->path, offset);
 }
 
 size_t gm_packed_n_chunks(const gm_packed *p, size_t i)
@@ -278,10 +279,10 @@ gm_status gm_packed_begin(gm_packed_out **out, const char *path, const uint8_t k
     if (!o->header || !o->buffer || n > MAX_SECTIONS)
         GM_FAIL(GM_EMEM, "no memory to write '%s'", path);
     memcpy(o->header, MAGIC, sizeof MAGIC);
-    put_number(o->header + 8, PACKED_VERSION, 4);
-    put_number(o->header + 12, n, 4);
-    put_number(o->header + 16, image_bytes(section, n), 8);
-    memcpy(o->header + 24, key, GM_PACKED_KEY);
+    put_number(o->header + AT_VERSION, PACKED_VERSION, 4);
+    put_number(o->header + AT_SECTIONS, n, 4);
+    put_number(o->header + AT_BYTES, image_bytes(section, n), 8);
+    memcpy(o->header + AT_KEY, key, GM_PACKED_KEY);
     GM_TRY(gm_outfile_open(&o->file, path, true, err));
     (void)setvbuf(gm_outfile_stream(o->file), o->buffer, _IOFBF, buffered);
     (void)!fwrite(o->header, 1, o->header_bytes, gm_outfile_stream(o->file)); /* its place */
@@ -308,7 +309,7 @@ void gm_packed_put(gm_packed_out *o, const void *section)
 gm_status gm_packed_commit(gm_packed_out *o, gm_error *err)
 {
     FILE *stream = gm_outfile_stream(o->file);
-    put_number(o->header + 56, sum_of_header(o->header, o->header_bytes), 8);
+    put_number(o->header + AT_SUM, sum_of_header(o->header, o->header_bytes), 8);
     if (fseek(stream, 0, SEEK_SET) == 0) (void)!fwrite(o->header, 1, o->header_bytes, stream);
     gm_status status = gm_outfile_commit(o->file, err);
     o->file = NULL;

@@ -5,6 +5,7 @@
 #include "formats/shape.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -123,9 +124,9 @@ static gm_status check_tree(const gm_atlas *a, hid_t file, gm_error *err)
             return gm_h5_fail(err, GM_EFORMAT, file,
                               "row %zu of '/tree' joins a node that does not exist yet", i);
         if (a->tree_size[i] != tree_size(a, left) + tree_size(a, right) || a->tree_size[i] > a->n)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/tree/size' is %u at row %zu, expected %llu",
-                              a->tree_size[i], i,
-                              (unsigned long long)(tree_size(a, left) + tree_size(a, right)));
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/tree/size' is %u at row %zu, expected %" PRIu64, a->tree_size[i],
+                              i, tree_size(a, left) + tree_size(a, right));
         if (!(a->tree_distance[i] >= last) || !isfinite(a->tree_distance[i]))
             return gm_h5_fail(err, GM_EFORMAT, file,
                               "'/tree/distance' is %g at row %zu, expected at least %g",
@@ -153,9 +154,10 @@ static gm_status check_clusters(const gm_atlas *a, hid_t file, gm_error *err)
         uint64_t size = 0;
         for (size_t s = 0; s < S; s++) size += count[c * S + s];
         if (size != a->size[c])
-            status = gm_h5_fail(err, GM_EFORMAT, file,
-                                "cluster %zu has %llu documents, but '/clusters/size' says %u", c,
-                                (unsigned long long)size, a->size[c]);
+            status =
+                gm_h5_fail(err, GM_EFORMAT, file,
+                           "cluster %zu has %" PRIu64 " documents, but '/clusters/size' says %u", c,
+                           size, a->size[c]);
         else if (S > 0 && memcmp(count + c * S, a->subset_count + c * S, S * sizeof *count) != 0)
             status = gm_h5_fail(
                 err, GM_EFORMAT, file,

@@ -2,6 +2,7 @@
 #include "formats/atlas_schema.h"
 #include "formats/layer_list.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* What gm_atlas_open gives: the atlas first, so that its address is ours. */
@@ -43,9 +44,9 @@ static gm_status read_dimensions(hid_t file, gm_atlas *atlas, gm_error *err)
     if (set.dim[1] < 2 || set.dim[1] > GM_ATLAS_MAX_DIM ||
         set.dim[0] != (set.dim[1] > 2 ? atlas->n : 0))
         status = gm_h5_fail(err, GM_ESHAPE, file,
-                            "'/samples/space' is %llu x %llu, expected %zu x 3 to %d, or 0 x 2",
-                            (unsigned long long)set.dim[0], (unsigned long long)set.dim[1],
-                            atlas->n, GM_ATLAS_MAX_DIM);
+                            "'/samples/space' is %" PRIu64 " x %" PRIu64
+                            ", expected %zu x 3 to %d, or 0 x 2",
+                            set.dim[0], set.dim[1], atlas->n, GM_ATLAS_MAX_DIM);
     atlas->cluster_dim = status == GM_OK ? (int)set.dim[1] : 2;
 out:
     gm_h5_set_close(&set);
@@ -175,9 +176,9 @@ static gm_status read_trace_layers(hid_t file, open_atlas *open, gm_error *err)
         atlas->trace_layer = layer;
     }
     if (n < (uint64_t)atlas->n_layers || n > GM_MOST_LAYERS)
-        status =
-            gm_h5_fail(err, GM_ESHAPE, file, "'/trace_layer' has %llu layers, expected %d to %d",
-                       (unsigned long long)n, atlas->n_layers, GM_MOST_LAYERS);
+        status = gm_h5_fail(err, GM_ESHAPE, file,
+                            "'/trace_layer' has %" PRIu64 " layers, expected %d to %d", n,
+                            atlas->n_layers, GM_MOST_LAYERS);
     atlas->n_trace_layers = status == GM_OK ? (int)n : 0;
 out:
     return status;

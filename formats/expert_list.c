@@ -7,6 +7,7 @@
 #include "formats/shape.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -56,12 +57,12 @@ static gm_status read_place(const list *l, size_t r, size_t *at, gm_error *err)
     const int row = gm_find_layer(l->layer_of_moe, l->n_layers, layer);
     if (row < 0)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s', line %zu: layer %lld is not an MoE layer, expected one from %d to %d",
-                       l->path, line, (long long)layer, l->layer_of_moe[0],
-                       l->layer_of_moe[l->n_layers - 1]);
+                       "'%s', line %zu: layer %" PRId64
+                       " is not an MoE layer, expected one from %d to %d",
+                       l->path, line, layer, l->layer_of_moe[0], l->layer_of_moe[l->n_layers - 1]);
     if (expert < 0 || expert >= l->n_experts)
-        return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expert %lld, expected 0 to %d", l->path,
-                       line, (long long)expert, l->n_experts - 1);
+        return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expert %" PRId64 ", expected 0 to %d",
+                       l->path, line, expert, l->n_experts - 1);
     *at = (size_t)row * (size_t)l->n_experts + (size_t)expert;
     return GM_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -382,9 +383,9 @@ gm_status gm_h5_get_i64(hid_t object, const char *name, int64_t lo, int64_t hi, 
     if (H5Aread(at, H5T_NATIVE_INT64, out) < 0)
         status = gm_h5_fail(err, GM_EFORMAT, object, "cannot read attribute '%s'", name);
     else if (*out < lo || *out > hi)
-        status =
-            gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is %lld, expected %lld to %lld",
-                       name, (long long)*out, (long long)lo, (long long)hi);
+        status = gm_h5_fail(err, GM_EFORMAT, object,
+                            "attribute '%s' is %" PRId64 ", expected %" PRId64 " to %" PRId64, name,
+                            *out, lo, hi);
     if (status != GM_OK) *out = lo;
 out:
     if (at >= 0) H5Aclose(at);
@@ -441,14 +442,14 @@ gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newe
     }
     GM_TRY(gm_h5_get_i64(file, "schema", 1, INT32_MAX, &number, err));
     if (number < oldest || number > newest)
-        status =
-            oldest == newest
-                ? gm_h5_fail(err, GM_EFORMAT, file,
-                             "its schema has version %lld, but this program reads only %d",
-                             (long long)number, newest)
-                : gm_h5_fail(err, GM_EFORMAT, file,
-                             "its schema has version %lld, but this program reads only %d to %d",
-                             (long long)number, oldest, newest);
+        status = oldest == newest ? gm_h5_fail(err, GM_EFORMAT, file,
+                                               "its schema has version %" PRId64
+                                               ", but this program reads only %d",
+                                               number, newest)
+                                  : gm_h5_fail(err, GM_EFORMAT, file,
+                                               "its schema has version %" PRId64
+                                               ", but this program reads only %d to %d",
+                                               number, oldest, newest);
     *version = (int)number;
 out:
     gm_arena_clear(&arena);

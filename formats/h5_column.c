@@ -7,6 +7,7 @@
 #include <hdf5_hl.h>
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -191,8 +192,8 @@ gm_status gm_h5_column_finish(gm_h5_column *column, uint8_t digest[32], gm_error
 {
     gm_status status = GM_OK;
     if (column->batch && column->n_appended != column->n_rows)
-        GM_FAIL(GM_EARG, "dataset '%s' was given %llu rows, expected %llu", column->name,
-                (unsigned long long)column->n_appended, (unsigned long long)column->n_rows);
+        GM_FAIL(GM_EARG, "dataset '%s' was given %" PRIu64 " rows, expected %" PRIu64, column->name,
+                column->n_appended, column->n_rows);
     if (column->n_batch > 0) GM_TRY(flush(column, err));
     if (digest) gm_sha256_final(&column->hash, digest);
     hid_t id = column->id;
@@ -304,8 +305,8 @@ gm_status gm_h5_make_length(hid_t file, const char *name, uint64_t n, gm_error *
     GM_TRY(make_dataset(&id, file, &layout, H5T_IEEE_F32BE, list, err));
     H5Dclose(id);
     /* what netCDF writes for a dimension that has no values */
-    snprintf(netcdf, sizeof netcdf, "This is a netCDF dimension but not a netCDF variable.%10llu",
-             (unsigned long long)n);
+    snprintf(netcdf, sizeof netcdf,
+             "This is a netCDF dimension but not a netCDF variable.%10" PRIu64, n);
     GM_TRY(name_scale(file, name, netcdf, err));
 out:
     return status;

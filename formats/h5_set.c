@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "formats/h5_chunks.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,8 +84,8 @@ static gm_status check_storage(gm_h5_set *set, uint64_t bytes, gm_error *err)
     if (file >= 0) H5Fclose(file);
     if (stored < bytes / MAX_DEFLATE)
         status = gm_h5_fail(err, GM_EFORMAT, set->id,
-                            "dataset '%s' declares %llu bytes but holds only %llu", set->name,
-                            (unsigned long long)bytes, (unsigned long long)stored);
+                            "dataset '%s' declares %" PRIu64 " bytes but holds only %" PRIu64,
+                            set->name, bytes, stored);
     gm_h5_chunks_find(set, list);
 out:
     H5Pclose(list);
@@ -110,16 +111,17 @@ static gm_status check_shape(gm_h5_set *set, size_t item_bytes, int rank, const 
     for (int i = 0; i < rank; i++) {
         set->dim[i] = found[i];
         if (dim[i] != GM_H5_ANY && dim[i] != found[i]) {
-            status = gm_h5_fail(
-                err, GM_ESHAPE, set->id, "dataset '%s' has size %llu along axis %d, expected %llu",
-                set->name, (unsigned long long)found[i], i, (unsigned long long)dim[i]);
+            status =
+                gm_h5_fail(err, GM_ESHAPE, set->id,
+                           "dataset '%s' has size %" PRIu64 " along axis %d, expected %" PRIu64,
+                           set->name, (uint64_t)found[i], i, dim[i]);
             goto out;
         }
         if (found[i] > 0 && *bytes > (uint64_t)INT64_MAX / found[i]) {
-            status = gm_h5_fail(
-                err, GM_ESHAPE, set->id,
-                "dataset '%s' declares more than 2^63 bytes, with size %llu along axis %d",
-                set->name, (unsigned long long)found[i], i);
+            status = gm_h5_fail(err, GM_ESHAPE, set->id,
+                                "dataset '%s' declares more than 2^63 bytes, with size %" PRIu64
+                                " along axis %d",
+                                set->name, (uint64_t)found[i], i);
             goto out;
         }
         *bytes *= found[i];
@@ -187,9 +189,8 @@ gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *o
     gm_status status = GM_OK;
     if (first > set->dim[0] || n > set->dim[0] - first)
         return gm_h5_fail(err, GM_EARG, set->id,
-                          "rows %llu to %llu requested from '%s', which has %llu",
-                          (unsigned long long)first, (unsigned long long)(first + n), set->name,
-                          (unsigned long long)set->dim[0]);
+                          "rows %" PRIu64 " to %" PRIu64 " requested from '%s', which has %" PRIu64,
+                          first, first + n, set->name, set->dim[0]);
     size_t head = 0, whole = 0; /* rows before the first whole chunk, rows of whole ones */
     uint8_t *to = out;
     if (set->chunk_rows > 0) {

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static bool parse_name(const char *name, const char *suffix, uint32_t *number)
 
 gm_status gm_shard_path(gm_text *path, const char *folder, uint64_t number, gm_error *err)
 {
-    return gm_text_printf(path, err, "%s/%06llu" SHARD_SUFFIX, folder, (unsigned long long)number);
+    return gm_text_printf(path, err, "%s/%06" PRIu64 SHARD_SUFFIX, folder, number);
 }
 
 /* Call `each` for every name in the folder; a missing folder has none. */
@@ -136,7 +137,7 @@ out:
 /* ---- notes ---- */
 
 /* Two lines of fixed length, "000017      65536\n": written over, never longer. */
-#define NOTE_FORMAT "%09llu %10llu\n"
+#define NOTE_FORMAT "%09" PRIu64 " %10" PRIu64 "\n"
 enum { NOTE_BYTES = 21 };
 
 static int note_file(const gm_shard_lock *lock)
@@ -148,8 +149,7 @@ static void write_note(const gm_shard_lock *lock, size_t k)
 {
     char line[64];
     const gm_shard_note *note = &lock->note[k];
-    int n = snprintf(line, sizeof line, NOTE_FORMAT, (unsigned long long)note->number,
-                     (unsigned long long)note->rows);
+    int n = snprintf(line, sizeof line, NOTE_FORMAT, note->number, note->rows);
     if (n == NOTE_BYTES) (void)!pwrite(note_file(lock), line, NOTE_BYTES, (off_t)(k * NOTE_BYTES));
 }
 
@@ -168,9 +168,9 @@ static gm_status read_notes(gm_shard_lock *lock, const char *folder, gm_error *e
     char text[2 * NOTE_BYTES + 1] = "";
     ssize_t n = pread(note_file(lock), text, sizeof text - 1, 0);
     for (ssize_t k = 0; n > 0 && (k + 1) * NOTE_BYTES <= n; k++) {
-        unsigned long long number, rows;
+        uint64_t number, rows;
         /* NOLINTNEXTLINE(cert-err34-c): ten digits are no overflow */
-        if (sscanf(text + k * NOTE_BYTES, "%9llu %10llu", &number, &rows) != 2) continue;
+        if (sscanf(text + k * NOTE_BYTES, "%9" SCNu64 " %10" SCNu64, &number, &rows) != 2) continue;
         path.n = 0;
         GM_TRY(gm_shard_path(&path, folder, number, err));
         if (access(path.at, F_OK) != 0) lock->lost += rows;

@@ -2,6 +2,7 @@
  * here, so that what reads rows later need not. */
 #include "formats/trace_file.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Open one column with the shape that the sizes give; the size of its first dimension
@@ -36,8 +37,8 @@ static gm_status open_columns(gm_trace_file *file, gm_error *err)
         GM_TRY(open_column(file, first[i].column, first[i].size, err));
     if (sizes->N >= UINT32_MAX || sizes->U > GM_TRACE_MAX_SUBSETS) {
         status = gm_h5_fail(err, GM_ESHAPE, file->id,
-                            "it has too many documents (%llu) or subsets (%llu)",
-                            (unsigned long long)sizes->N, (unsigned long long)sizes->U);
+                            "it has too many documents (%" PRIu64 ") or subsets (%" PRIu64 ")",
+                            sizes->N, sizes->U);
         goto out;
     }
     for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++)
@@ -56,8 +57,8 @@ static gm_status read_layers(gm_trace_file *file, gm_error *err)
     const int32_t *layer = rows;
     for (uint64_t i = 0; i < file->sizes.L; i++)
         if (layer[i] < 0 || (i > 0 && layer[i] <= layer[i - 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file->id, "'/layer' does not ascend at index %llu",
-                              (unsigned long long)i);
+            return gm_h5_fail(err, GM_EFORMAT, file->id,
+                              "'/layer' does not ascend at index %" PRIu64, i);
     file->info.layer_of_moe = layer;
     return GM_OK;
 }

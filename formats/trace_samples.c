@@ -2,6 +2,7 @@
  * joined over its parts: see trace_parts.h. */
 #include "formats/trace_parts.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Memory for the columns of /samples, filled part by part. */
@@ -41,8 +42,8 @@ static gm_status read_shas(const gm_trace_file *f, uint8_t *sha, gm_error *err)
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SHA], 0, (size_t)f->sizes.N, hex, err));
     for (uint64_t i = 0; i < f->sizes.N; i++) {
         if (gm_sha256_from_hex(sha + 32 * i, hex + i * GM_H5_TEXT_BYTES)) continue;
-        status = gm_h5_fail(err, GM_EFORMAT, f->id, "'/samples/sha' %llu is not 64 hex digits",
-                            (unsigned long long)i);
+        status = gm_h5_fail(err, GM_EFORMAT, f->id,
+                            "'/samples/sha' %" PRIu64 " is not 64 hex digits", i);
         goto out;
     }
 out:
@@ -59,8 +60,8 @@ static gm_status read_offsets(const gm_trace_file *f, uint64_t *out, uint64_t ba
     for (uint64_t i = 0; i < f->sizes.N; i++) fine = fine && out[i] <= out[i + 1];
     if (!fine)
         return gm_h5_fail(err, GM_EFORMAT, f->id,
-                          "'/samples/offset' does not ascend from 0 to %llu tokens",
-                          (unsigned long long)f->sizes.T);
+                          "'/samples/offset' does not ascend from 0 to %" PRIu64 " tokens",
+                          f->sizes.T);
     for (uint64_t i = 0; i <= f->sizes.N; i++) out[i] += base;
     return GM_OK;
 }
@@ -82,8 +83,8 @@ static gm_status read_subsets(const gm_trace_file *f, gm_names *names, uint16_t 
     for (uint64_t i = 0; i < f->sizes.N; i++) {
         if (code[i] >= f->sizes.U) {
             status = gm_h5_fail(err, GM_EFORMAT, f->id,
-                                "document %llu is in subset %u, but there are only %llu",
-                                (unsigned long long)i, code[i], (unsigned long long)f->sizes.U);
+                                "document %" PRIu64 " is in subset %u, but there are only %" PRIu64,
+                                i, code[i], f->sizes.U);
             goto out;
         }
         code[i] = (uint16_t)to[code[i]];
@@ -137,8 +138,8 @@ static gm_status read_skips(gm_trace *trace, const gm_trace_file *f, uint64_t *s
     uint64_t *number = gm_alloc(n, sizeof *number);
     if (number == NULL) GM_FAIL(GM_EMEM, "no memory for '/corpus/skipped'");
     if (f->sizes.R != n)
-        GM_FAIL(GM_EFORMAT, "'%s' has %llu reasons for skipping, expected %zu", f->path,
-                (unsigned long long)f->sizes.R, n);
+        GM_FAIL(GM_EFORMAT, "'%s' has %" PRIu64 " reasons for skipping, expected %zu", f->path,
+                f->sizes.R, n);
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SKIP_NUMBER], 0, n, number, err));
     for (size_t i = 0; i < n; i++) sum[i] += number[i];
 out:

@@ -4,6 +4,7 @@
  */
 #include "formats/trace_parts.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 void gm_trace_spelling_clear(gm_trace_spelling *spelling)
@@ -57,8 +58,9 @@ static gm_status read_file(gm_trace_spelling *out, const gm_trace_file *f, gm_er
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SPELT_BYTES], 0, n_bytes, s.bytes, err));
     GM_TRY(gm_trace_check_spelling(&s, f->path, GM_EFORMAT, err));
     if (s.offset[n] != n_bytes)
-        GM_FAIL(GM_EFORMAT, "'%s': the spellings of the tokens end at byte %llu, expected %zu",
-                f->path, (unsigned long long)s.offset[n], n_bytes);
+        GM_FAIL(GM_EFORMAT,
+                "'%s': the spellings of the tokens end at byte %" PRIu64 ", expected %zu", f->path,
+                s.offset[n], n_bytes);
     *out = s;
     s = (gm_trace_spelling){0};
 out:

@@ -8,6 +8,7 @@
 #include "probe/pairs.h"
 #include "probe/stats_documents.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,8 +245,8 @@ static gm_status print_table(const groups *g, const contrast_options *o, gm_erro
     }
     if (g->n_left > 0) printf(", %zu without choices in some layer left out", g->n_left);
     if (o->permutations > 0)
-        printf("; %zu of %zu experts differ: p <= %g over all of them, %lld permutations",
-               count_different(g, o->alpha), J, o->alpha, (long long)o->permutations);
+        printf("; %zu of %zu experts differ: p <= %g over all of them, %" PRId64 " permutations",
+               count_different(g, o->alpha), J, o->alpha, o->permutations);
     printf(
         "\n\nlayer:expert    rate against  difference (95 %% over %s   ratio        t        p\n",
         o->paired == GM_UNPAIRED ? "documents)" : "pairs)    ");

@@ -5,6 +5,7 @@
 #include "formats/expert_list.h"
 #include "formats/shape.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* What is read, and for which model. */
@@ -59,9 +60,9 @@ static gm_status add_alone(const reading *r, uint32_t at, gm_error *err)
 static gm_status no_such_layer(const gm_model_info *info, const char *option, int64_t layer,
                                gm_error *err)
 {
-    return gm_fail(err, GM_EARG, "%s: layer %lld is not an MoE layer, expected one from %d to %d",
-                   option, (long long)layer, info->layer_of_moe[0],
-                   info->layer_of_moe[info->n_moe_layers - 1]);
+    return gm_fail(err, GM_EARG,
+                   "%s: layer %" PRId64 " is not an MoE layer, expected one from %d to %d", option,
+                   layer, info->layer_of_moe[0], info->layer_of_moe[info->n_moe_layers - 1]);
 }
 
 /* "LAYER:ID" into its place. */
@@ -80,7 +81,7 @@ static gm_status read_one(const reading *r, const char *text, uint32_t *at, gm_e
     const int row = gm_find_layer(r->info->layer_of_moe, r->info->n_moe_layers, layer);
     if (row < 0) return no_such_layer(r->info, option, layer, err);
     if (expert < 0 || expert >= r->info->n_experts)
-        return gm_fail(err, GM_EARG, "%s: expert %lld, expected 0 to %d", option, (long long)expert,
+        return gm_fail(err, GM_EARG, "%s: expert %" PRId64 ", expected 0 to %d", option, expert,
                        r->info->n_experts - 1);
     *at = (uint32_t)(row * r->info->n_experts) + (uint32_t)expert;
     return GM_OK;

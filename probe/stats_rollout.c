@@ -4,6 +4,7 @@
 #include "base/cli.h"
 #include "probe/measures.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -47,8 +48,8 @@ static gm_status add_row(reading *r, const uint16_t *expert, int phase, uint64_t
     for (size_t i = 0; i < r->L * r->K; i++) {
         if (expert[i] == GM_TRACE_NO_EXPERT) return GM_OK;
         if (expert[i] >= r->E)
-            return gm_fail(err, GM_EFORMAT, "token %llu chose expert %u of %zu",
-                           (unsigned long long)number, expert[i], r->E);
+            return gm_fail(err, GM_EFORMAT, "token %" PRIu64 " chose expert %u of %zu", number,
+                           expert[i], r->E);
     }
     for (size_t i = 0; i < r->L * r->K; i++) r->counts[phase][i / r->K * r->E + expert[i]]++;
     r->rows[phase]++;

@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "probe/stats.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -182,8 +183,8 @@ static gm_status add_batch(gm_stats *s, gm_trace *trace, rows *b, uint64_t first
         if (at < end && at < wrong) wrong = at;
     }
     if (wrong < n)
-        GM_FAIL(GM_EFORMAT, "token %llu chose an expert above %zu, the last",
-                (unsigned long long)(first + wrong), s->E - 1);
+        GM_FAIL(GM_EFORMAT, "token %" PRIu64 " chose an expert above %zu, the last", first + wrong,
+                s->E - 1);
     gm_reuse_add(&s->reuse, b->by_layer, b->pos, b->phase, b->good, n);
     if (s->has_tokens)
         gm_token_counts_add(&s->by_token, b->by_layer, ROWS_AT_ONCE, b->token_id, b->phase, b->good,

@@ -4,6 +4,7 @@
 #include "base/cli.h"
 #include "probe/stats.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 enum { LOGIT_ROWS = 256, TOKEN_ROWS = 8192 };
@@ -39,8 +40,9 @@ static gm_status find_place(reading *r, gm_trace *trace, uint64_t token, size_t 
     gm_status status = GM_OK;
     uint64_t T = gm_trace_n_tokens(trace);
     if (token >= T)
-        GM_FAIL(GM_EFORMAT, "the logits are of token %llu, but there are only %llu tokens",
-                (unsigned long long)token, (unsigned long long)T);
+        GM_FAIL(GM_EFORMAT,
+                "the logits are of token %" PRIu64 ", but there are only %" PRIu64 " tokens", token,
+                T);
     if (token < r->first || token - r->first >= r->n_here) {
         r->first = token;
         r->n_here = T - token < TOKEN_ROWS ? T - token : TOKEN_ROWS;

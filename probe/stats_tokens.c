@@ -4,6 +4,7 @@
 #include "base/rng.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,13 +116,12 @@ gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, const gm_tok
                            .E = (size_t)info->n_experts,
                            .K = (size_t)info->n_chosen,
                            .next = o->next};
-    if (T > UINT32_MAX)
-        GM_FAIL(GM_EARG, "%llu tokens are too many to count by id", (unsigned long long)T);
+    if (T > UINT32_MAX) GM_FAIL(GM_EARG, "%" PRIu64 " tokens are too many to count by id", T);
     c->dealt = gm_alloc(T, sizeof *c->dealt);
     c->place = gm_alloc2(2, o->batch, sizeof *c->place);
     c->unsorted = gm_alloc2(2, o->batch, sizeof *c->unsorted);
     if (!c->dealt || !c->place || !c->unsorted)
-        GM_FAIL(GM_EMEM, "no memory for the ids of %llu tokens", (unsigned long long)T);
+        GM_FAIL(GM_EMEM, "no memory for the ids of %" PRIu64 " tokens", T);
     GM_TRY(count_ids(c, trace, &list, err));
     GM_TRY(choose_rows(c, list, o->most, o->seed, err));
     GM_TRY(make_tables(c, o->olmoe, err));

@@ -5,6 +5,7 @@
 #include "probe/probe_commands.h"
 #include "text/corpus.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static gm_status print_ids(const gm_ids *ids, gm_text *line, gm_error *err)
@@ -51,8 +52,7 @@ static gm_status tokenize(const char *model, const char *const *path,
         if (!more) break;
         if (document.skip != GM_SKIP_NONE && document.skip != GM_SKIP_EMPTY) {
             puts("null");
-            gm_warn("%s:%llu: %s", document.file, (unsigned long long)document.line,
-                    document.why_not);
+            gm_warn("%s:%" PRIu64 ": %s", document.file, document.line, document.why_not);
             continue;
         }
         ids.n = 0;

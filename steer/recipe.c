@@ -7,6 +7,7 @@
 #include "steer/recipe_vectors.h"
 #include "steer/recipe_words.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const uint8_t phase_bits[] = {GM_PLAN_ALL_PHASES, 1u << 0 | 1u << 2,
@@ -56,8 +57,9 @@ static gm_status add_experts(float *bias, const gm_opt_list *list, const gm_shap
         int row = gm_find_layer(shape->layer_of_moe, shape->n_layers, set.layer);
         if (row < 0)
             GM_FAIL(GM_EARG,
-                    "--expert '%s': layer %lld is not an MoE layer, expected one from %d to %d",
-                    list->at[i], (long long)set.layer, shape->layer_of_moe[0],
+                    "--expert '%s': layer %" PRId64
+                    " is not an MoE layer, expected one from %d to %d",
+                    list->at[i], set.layer, shape->layer_of_moe[0],
                     shape->layer_of_moe[shape->n_layers - 1]);
         if (set.expert < 0 || set.expert >= shape->n_experts)
             GM_FAIL(GM_EARG, "--expert '%s': expected an expert from 0 to %d", list->at[i],

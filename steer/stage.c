@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -210,8 +211,9 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     GM_TRY(open_model(s, true, err));
     if (options->max_tokens >= s->info->max_context) /* before the weights are loaded */
         GM_FAIL(GM_EARG,
-                "--max-tokens is %lld, but the model's context of %d must hold the prompt as well",
-                (long long)options->max_tokens, s->info->max_context);
+                "--max-tokens is %" PRId64
+                ", but the model's context of %d must hold the prompt as well",
+                options->max_tokens, s->info->max_context);
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
         GM_TRY(gm_text_printf(&what, err, "atlas '%s'", options->atlas));

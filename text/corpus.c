@@ -96,8 +96,8 @@ static gm_status close_current(gm_corpus *corpus, gm_error *err)
     corpus->bytes_before += file->n_bytes;
     if (!file->is_regular || found == file->n_bytes) return GM_OK;
     return gm_fail(err, GM_EFORMAT,
-                   "'%s' changed while it was read: it had %llu bytes, now it has %llu", file->path,
-                   (unsigned long long)file->n_bytes, (unsigned long long)found);
+                   "'%s' changed while it was read: it had %" PRIu64 " bytes, now it has %" PRIu64,
+                   file->path, file->n_bytes, found);
 }
 
 /* More bytes after those in the buffer; what was given already moves out first. */
@@ -208,8 +208,8 @@ static gm_status strict_error(const gm_document *document, gm_error *err)
 {
     if (document->line == 0)
         return gm_fail(err, GM_EFORMAT, "'%s': %s", document->file, document->why_not);
-    return gm_fail(err, GM_EFORMAT, "'%s', line %llu: %s", document->file,
-                   (unsigned long long)document->line, document->why_not);
+    return gm_fail(err, GM_EFORMAT, "'%s', line %" PRIu64 ": %s", document->file, document->line,
+                   document->why_not);
 }
 
 gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_error *err)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -107,8 +108,8 @@ static gm_status read_file(gm_source *source, char *bytes, size_t cap, size_t *n
     if (got < 0 && errno == EINTR) /* a pipe that nobody writes into */
         return gm_fail(err, GM_EINTERRUPTED, "interrupted while reading '%s'", source->path);
     if (got < 0)
-        return gm_fail(err, GM_EIO, "cannot read '%s' at byte %llu: %s", source->path,
-                       (unsigned long long)source->n_read, strerror(errno));
+        return gm_fail(err, GM_EIO, "cannot read '%s' at byte %" PRIu64 ": %s", source->path,
+                       source->n_read, strerror(errno));
     *n = (size_t)got;
     source->n_read += (uint64_t)got;
     source->at_end = got == 0;
@@ -117,8 +118,8 @@ static gm_status read_file(gm_source *source, char *bytes, size_t cap, size_t *n
 
 static gm_status damaged(const gm_source *source, const char *what, gm_error *err)
 {
-    return gm_fail(err, GM_EFORMAT, "'%s' is damaged at byte %llu: %s", source->path,
-                   (unsigned long long)gm_source_position(source), what);
+    return gm_fail(err, GM_EFORMAT, "'%s' is damaged at byte %" PRIu64 ": %s", source->path,
+                   gm_source_position(source), what);
 }
 
 /* One call of the zstd decoder; *n bytes came out. */
@@ -182,8 +183,9 @@ gm_status gm_source_read(gm_source *source, char *bytes, size_t cap, size_t *n, 
                                              : step_gzip(source, bytes, cap, n, err);
         if (status == GM_OK && *n == 0 && source->at_end && source->open_frame &&
             source->first == before)
-            GM_FAIL(GM_EFORMAT, "'%s' is truncated: it ends at byte %llu inside compressed data",
-                    source->path, (unsigned long long)source->n_read);
+            GM_FAIL(GM_EFORMAT,
+                    "'%s' is truncated: it ends at byte %" PRIu64 " inside compressed data",
+                    source->path, source->n_read);
     }
 out:
     return status;

@@ -7,6 +7,7 @@
 #include "engine/ops.h"
 #include "engine/weights.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -165,10 +166,9 @@ static int cmd_ceilings(int argc, char **argv)
         gm_json_put_f64(&out, "f32_gflop_s", f32 * 1e-9);
         GM_TRY(print_json(&out, err));
     } else {
-        printf("%d threads: memory is read at %.1f GB/s; a product of %lld x %lld x %lld runs at "
-               "%.0f GFLOP/s in bf16, %.0f in f32\n",
-               threads_of(&s), read * 1e-9, (long long)m, (long long)n, (long long)k, bf16 * 1e-9,
-               f32 * 1e-9);
+        printf("%d threads: memory is read at %.1f GB/s; a product of %" PRId64 " x %" PRId64
+               " x %" PRId64 " runs at %.0f GFLOP/s in bf16, %.0f in f32\n",
+               threads_of(&s), read * 1e-9, m, n, k, bf16 * 1e-9, f32 * 1e-9);
     }
 out:
     gm_team_free(team);
@@ -268,8 +268,8 @@ static int cmd_speed(int argc, char **argv)
     if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
     GM_TRY(read_contexts(&contexts, context, &plan.n_contexts, err));
     if (document > step)
-        GM_FAIL(GM_EARG, "a document of %lld tokens does not fit into a step of %lld",
-                (long long)document, (long long)step);
+        GM_FAIL(GM_EARG, "a document of %" PRId64 " tokens does not fit into a step of %" PRId64,
+                document, step);
     if (plan.sampling.top_p < 1 && plan.sampling.temperature == 0)
         GM_FAIL(GM_EARG,
                 "--top-p %g without --temperature: the likeliest token is taken, and "

@@ -1,6 +1,7 @@
 /* jinja_eval.c - the values of a template's expressions. */
 #include "engine/chat/jinja_run.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- names and calls ---- */
@@ -178,7 +179,7 @@ out:
 static gm_status divide(gm_jrun *run, int64_t *out, int64_t a, int64_t b, bool rest, gm_error *err)
 {
     if (b == 0 || (b == -1 && a == INT64_MIN))
-        return gm_jrun_fail(run, err, "%lld cannot be divided by %lld", (long long)a, (long long)b);
+        return gm_jrun_fail(run, err, "%" PRId64 " cannot be divided by %" PRId64, a, b);
     const int64_t left = a % b;
     const bool down = left != 0 && (left < 0) != (b < 0);
     *out = rest ? left + (down ? b : 0) : a / b - down;
@@ -219,14 +220,14 @@ static gm_status calculate(gm_jrun *run, const gm_jnode *sign, gm_jvalue a, gm_j
     if (gm_jnode_is(sign, "//")) return divide(run, to, x, y, false, err);
     if (gm_jnode_is(sign, "%")) return divide(run, to, x, y, true, err);
     if (gm_jnode_is(sign, "/"))
-        return gm_jrun_fail(run, err, "%lld / %lld is a fraction, which is not supported",
-                            (long long)x, (long long)y);
+        return gm_jrun_fail(
+            run, err, "%" PRId64 " / %" PRId64 " is a fraction, which is not supported", x, y);
     const bool over = gm_jnode_is(sign, "+")   ? __builtin_add_overflow(x, y, to)
                       : gm_jnode_is(sign, "-") ? __builtin_sub_overflow(x, y, to)
                                                : __builtin_mul_overflow(x, y, to);
     if (over)
-        return gm_jrun_fail(run, err, "%lld %.*s %lld does not fit into 64 bits", (long long)x,
-                            (int)sign->n_text, sign->text, (long long)y);
+        return gm_jrun_fail(run, err, "%" PRId64 " %.*s %" PRId64 " does not fit into 64 bits", x,
+                            (int)sign->n_text, sign->text, y);
     return GM_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "engine/chat/jinja_run.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -124,7 +125,7 @@ gm_status gm_j_spell(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_error *err)
     }
     if (v.kind != GM_J_INT)
         return gm_jrun_fail(run, err, "%s cannot be converted to a string", gm_j_kind_name(v.kind));
-    int n = snprintf(digits, sizeof digits, "%lld", (long long)v.as.number);
+    int n = snprintf(digits, sizeof digits, "%" PRId64, v.as.number);
     return gm_j_copy(run, out, digits, (size_t)n, err);
 }
 

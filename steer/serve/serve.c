@@ -7,6 +7,7 @@
 #include "steer/serve/http.h"
 #include "steer/serve/reply.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -94,11 +95,11 @@ static void report(const saying *s, const gm_answer *answer, double seconds, gm_
                    const gm_error *why)
 {
     if (status == GM_OK)
-        gm_tell("request %llu: %zu text%s, %zu + %zu tokens, %.2f s",
-                (unsigned long long)s->head.number, answer->n, gm_plural(answer->n),
-                answer->n_prompt_tokens, answer->n_generated, seconds);
+        gm_tell("request %" PRIu64 ": %zu text%s, %zu + %zu tokens, %.2f s", s->head.number,
+                answer->n, gm_plural(answer->n), answer->n_prompt_tokens, answer->n_generated,
+                seconds);
     else
-        gm_tell("request %llu: %s", (unsigned long long)s->head.number, why->text);
+        gm_tell("request %" PRIu64 ": %s", s->head.number, why->text);
 }
 
 static void answer_job(gm_job *job, const gm_host *host, const char *model, bool quiet)

@@ -7,6 +7,7 @@
 #include "probe/run.h"
 #include "tests/put_file.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -190,8 +191,8 @@ static void check_local(const char *model, gm_edit_mode mode)
         for (size_t i = 0; i < f.texts.n; i++)
             most = check_larger(most, fabs(every.loss[i].b - every.loss[i].a));
     }
-    printf("  %s: %llu of %llu rows read again\n", model + sizeof MODELS - 1,
-           (unsigned long long)less, (unsigned long long)all);
+    printf("  %s: %" PRIu64 " of %" PRIu64 " rows read again\n", model + sizeof MODELS - 1, less,
+           all);
     CHECK(less < all && most > 1e-3);
     gm_ablate_clear(&some);
     gm_ablate_clear(&every);
