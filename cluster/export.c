@@ -360,8 +360,9 @@ int gm_cluster_export(int argc, char **argv)
         "\n"
         "--experts writes the columns kind (cluster or subset), group, documents, layer (of the\n"
         "model), expert; usage and corpus (mean share of a document's choices, over all layers:\n"
-        "they sum to 1); lift (usage over corpus, in all documents and in each half); important\n"
-        "(1 or 0).\n"
+        "they sum to 1); lift ((usage + e) / (corpus + e), where e is 0.05 / (layers x experts), "
+        "in\n"
+        "all documents and in each half); important (1 or 0).\n"
         "  gm-cluster export run.atlas.h5 -o run.h5ad --usage\n"
         "  gm-cluster export run.atlas.h5 --experts -o experts.csv\n",
         opts, &argc, argv, &err);

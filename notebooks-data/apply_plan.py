@@ -2,6 +2,8 @@
 """A plan of gm-steer on a Hugging Face model: the bias is added to the router's logits by a forward hook.
 
 usage: python3 notebooks-data/apply_plan.py MODEL run.plan.safetensors "Albert Einstein"
+
+The model's family must be one of transformers' own: DeepSeek-MoE v1 (GigaChat-20B-A3B, the demo model) is not.
 """
 import json
 import sys
@@ -16,8 +18,9 @@ def steer(model, path):
     with safe_open(path, "pt") as plan:
         about, bias = plan.metadata(), plan.get_tensor("bias")  # (L,E)
     always = ("bias", "false", "prompt,generated,template", "constant")
-    plan_is = tuple(about.get(key) for key in ("mode", "mass_matched", "phases"))
-    assert (*plan_is, about.get("schedule", "constant")) == always, about
+    plan_is = (*(about.get(key) for key in ("mode", "mass_matched", "phases")), about.get("schedule", "constant"))
+    if plan_is != always:
+        raise ValueError(f"'{path}' has mode, mass_matched, phases, schedule {plan_is}, expected {always}")
 
     def add(router, given, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_REPORTED = 20 }; /* unusable lines that are named; all are counted */
+enum { MAX_REPORTED = 8 }; /* unusable lines that are named; all are counted */
 
 struct gm_blocks {
     const gm_blocks_options *options;

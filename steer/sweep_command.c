@@ -110,8 +110,8 @@ out:
 static gm_status check_verdict(bool beats_random, double p, size_t n_draws, gm_error *err)
 {
     if (beats_random) return GM_OK;
-    return gm_fail(err, GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draw%s)",
-                   p, n_draws, gm_plural(n_draws));
+    return gm_fail(err, GM_ECHECK, "steering %s random experts (p %.3f over %zu draw%s)",
+                   gm_verdict_words(false, n_draws), p, n_draws, gm_plural(n_draws));
 }
 
 /* ---- a finished file ---- */

@@ -93,7 +93,13 @@ bool gm_protocol_chooses(const gm_protocol *protocol);
          "N",                                                                                     \
          "measure the N largest pure clusters, unless --cluster names some"},                     \
         {GM_OPT_F64, "min-purity", &(p)->min_purity, 0, 1, "X", "least purity of those clusters"},\
-        {GM_OPT_I64, "draws", &(p)->draws, 1, 999, "N", "draws of random experts at the chosen dose"},\
+        {GM_OPT_I64,                                                                              \
+         "draws",                                                                                 \
+         &(p)->draws,                                                                             \
+         1,                                                                                       \
+         999,                                                                                     \
+         "N",                                                                                     \
+         "draws of random experts at the chosen dose; fewer than 19 cannot give a p of .05"},     \
         {GM_OPT_I64, "band-draws", &(p)->band_draws, 0, 999, "N", "draws at the other positive doses"},\
         {GM_OPT_I64, "shuffles", &(p)->shuffles, 0, 999, "N", "draws of shuffled values"},        \
         {GM_OPT_FLAG,                                                                             \

@@ -132,6 +132,12 @@ bool gm_verdict_beats_random(const gm_outcomes *o)
     return o->p <= GM_ALPHA; /* NaN does not */
 }
 
+const char *gm_verdict_words(bool beats_random, size_t n_draws)
+{
+    if (beats_random) return "beats";
+    return too_few(n_draws) ? "cannot be told from" : "does not beat";
+}
+
 gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
     const char *least =
@@ -142,8 +148,8 @@ gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o,
         "All topics: log-odds %+.2f, random %+.2f, p %.3f over %zu draw%s%s: steering %s random "
         "experts. Of %zu topic%s %zu beat%s random experts within %g nats a token, ",
         o->shift, o->random_shift, o->p, o->n_draws, gm_plural(o->n_draws), least,
-        gm_verdict_beats_random(o) ? "beats" : "does not beat", o->n_topics, gm_plural(o->n_topics),
-        o->n_beat, o->n_beat == 1 ? "s" : "", s->protocol->max_kl));
+        gm_verdict_words(gm_verdict_beats_random(o), o->n_draws), o->n_topics,
+        gm_plural(o->n_topics), o->n_beat, o->n_beat == 1 ? "s" : "", s->protocol->max_kl));
     if (o->n_compared > 0)
         GM_TRY(gm_text_printf(text, err, "%zu gain%s most on %s own, ", o->n_own,
                               o->n_own == 1 ? "s" : "", o->n_own == 1 ? "its" : "their"));

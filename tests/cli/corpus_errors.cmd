@@ -19,7 +19,7 @@ collect --corpus mixed.jsonl -o t.h5
 gm-probe info t.h5 --json | grep -o '"skipped":{[^}]*}'
 gm-probe verify t.h5 > /dev/null; echo "verify $?"
 { sed -n 1p mixed.jsonl; yes '[' | head -30; } > many.jsonl
-collect --corpus many.jsonl -o many.h5 2>&1 | sed -n '20,$p'
+collect --corpus many.jsonl -o many.h5 2>&1 | sed -n '8,$p'
 echo "-- strict:"
 for n in 2 3 4 5 6; do
     sed -n "1p;${n}p" mixed.jsonl > strict.jsonl
