@@ -146,10 +146,11 @@ static gm_status add_eos(gm_arch *arch, uint32_t id, const char *where, gm_error
 
 /* Stop ids: a number or a list of numbers. Those of generation_config.json replace
  * those of config.json. */
-static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+static gm_status read_eos(const gm_json *config, const char *key, const char *where, gm_arch *arch,
+                          gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_json *eos = gm_json_find(config, "eos_token_id");
+    const gm_json *eos = gm_json_find(config, key);
     if (eos == NULL || gm_json_kind_of(eos) == GM_JSON_NULL) return GM_OK;
 
     bool list = gm_json_kind_of(eos) == GM_JSON_ARRAY;
@@ -159,8 +160,8 @@ static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arc
         int64_t value;
         if (!gm_json_i64(id, &value) || value < 0 || value >= arch->vocab)
             return gm_fail(err, GM_EFORMAT,
-                           "'%s': 'eos_token_id' contains a value that is not an id from 0 to %d",
-                           where, arch->vocab - 1);
+                           "'%s': '%s' contains a value that is not an id from 0 to %d", where, key,
+                           arch->vocab - 1);
         GM_TRY(add_eos(arch, (uint32_t)value, where, err));
     }
 out:
@@ -193,7 +194,7 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
                                err));
     GM_TRY(
         gm_json_get_i64_or(config, "bos_token_id", 0, arch->vocab - 1, -1, &arch->bos, where, err));
-    GM_TRY(read_eos(config, where, arch, err));
+    GM_TRY(read_eos(config, "eos_token_id", where, arch, err));
     GM_TRY(read_attention(config, where, arch, err));
     GM_TRY(arch->family->read(config, where, arch, err));
     if (arch->n_chosen > arch->n_experts)
@@ -209,7 +210,7 @@ static gm_status read_generation(const gm_json *config, const char *where, gm_ar
     gm_status status = GM_OK;
     GM_TRY(gm_json_get_i64_or(config, "bos_token_id", 0, arch->vocab - 1, arch->bos, &arch->bos,
                               where, err));
-    GM_TRY(read_eos(config, where, arch, err));
+    GM_TRY(read_eos(config, "eos_token_id", where, arch, err));
     GM_TRY(gm_json_get_bool_or(config, "do_sample", false, &arch->do_sample, where, err));
     GM_TRY(gm_json_get_f64_or(config, "temperature", 0, 1e3, 1, &arch->temperature, where, err));
     GM_TRY(gm_json_get_f64_or(config, "top_p", 0, 1, 1, &arch->top_p, where, err));
@@ -229,41 +230,11 @@ static gm_status expect_object(const gm_json *document, const char *where, gm_er
     return gm_fail(err, GM_EFORMAT, "'%s' is not a JSON object", where);
 }
 
-/* What describes the model of text, where the config is of one that takes images as well. */
-static gm_status find_own(const gm_json **out, const gm_json *config, const char *where,
-                          const gm_family *family, gm_error *err)
-{
-    static const char key[] = "text_config";
-    *out = family->nested ? gm_json_find(config, key) : config;
-    if (*out && gm_json_kind_of(*out) == GM_JSON_OBJECT) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not an object, which %s needs", where, key,
-                   family->architecture);
-}
-
-/* Whether the embedding is the head stands outside and inside, or in one of these. */
-static gm_status read_tied(const gm_json *config, const gm_json *own, const char *where,
-                           gm_arch *arch, gm_error *err)
-{
-    static const char key[] = "tie_word_embeddings";
-    gm_status status = GM_OK;
-    bool inside, outside;
-    GM_TRY(gm_json_get_bool_or(config, key, arch->family->tied_out ? false : arch->tied_head,
-                               &outside, where, err));
-    GM_TRY(gm_json_get_bool_or(arch->family->tied_out ? config : own, key, outside, &inside, where,
-                               err));
-    if (inside != outside)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %s, but %s in 'text_config'; expected the same", where,
-                key, outside ? "true" : "false", inside ? "true" : "false");
-    arch->tied_head = inside;
-out:
-    return status;
-}
-
 gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *where,
                             const gm_json *generation, const char *generation_where, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_json *own;
+    gm_config_parts parts;
     *out = (gm_arch){
         .bos = -1,
         .activation = {.slope = 1.0f},
@@ -284,11 +255,13 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 
     GM_TRY(expect_object(config, where, err));
     GM_TRY(find_family(config, where, &out->family, err));
-    GM_TRY(find_own(&own, config, where, out->family, err));
-    GM_TRY(gm_arch_check_keys(config, own, where, out, err));
-    GM_TRY(read_config(own, where, out, err));
-    out->inside = own != config;
-    if (out->inside) GM_TRY(read_tied(config, own, where, out, err));
+    GM_TRY(gm_config_find_parts(&parts, config, where, out->family, err));
+    GM_TRY(gm_arch_check_keys(&parts, where, out, err));
+    GM_TRY(read_config(parts.own, where, out, err));
+    if (out->n_eos == 0 && out->family->end_key)
+        GM_TRY(read_eos(parts.outermost, out->family->end_key, where, out, err));
+    out->inside = parts.own != parts.outer;
+    if (out->inside) GM_TRY(gm_config_read_tied(&parts, where, out, err));
     if (generation == NULL) goto out;
     GM_TRY(expect_object(generation, generation_where, err));
     GM_TRY(read_generation(generation, generation_where, out, err));
@@ -389,6 +362,12 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
                                  (double)arch->logits_cap,
                                  (double)router->logit_scale};
         gm_sha256_update(&hash, layers, sizeof layers);
+        if (global->rope.yarn) {
+            const double newer[] = {global->rope.factor,    global->rope.first_context,
+                                    global->rope.beta_fast, global->rope.beta_slow,
+                                    global->rope.whole,     global->rope.amplitude};
+            gm_sha256_update(&hash, newer, sizeof newer);
+        }
     }
     if (arch->chunked || router->scales_input || arch->global.growth > 0.0f) {
         const double newer[] = {arch->chunked, router->scales_input, rope->turns,

@@ -215,16 +215,18 @@ out:
     return status;
 }
 
-gm_status gm_arch_check_keys(const gm_json *config, const gm_json *own, const char *where,
-                             gm_arch *arch, gm_error *err)
+gm_status gm_arch_check_keys(const gm_config_parts *parts, const char *where, gm_arch *arch,
+                             gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text unknown = {0};
 
     if (!in_list(arch->family->keys, quantised))
-        GM_TRY(gm_quantised_read(&arch->blocks, config, where, err));
-    GM_TRY(check_keys(config, where, arch, &unknown, err));
-    if (own != config) GM_TRY(check_keys(own, where, arch, &unknown, err));
+        GM_TRY(gm_quantised_read(&arch->blocks, parts->outermost, where, err));
+    GM_TRY(check_keys(parts->outermost, where, arch, &unknown, err));
+    if (parts->outer != parts->outermost)
+        GM_TRY(check_keys(parts->outer, where, arch, &unknown, err));
+    if (parts->own != parts->outer) GM_TRY(check_keys(parts->own, where, arch, &unknown, err));
     if (unknown.n)
         gm_text_escape(arch->unknown_keys, sizeof arch->unknown_keys, unknown.at, unknown.n);
 out:

@@ -8,12 +8,29 @@
 
 #include "engine/arch.h"
 
+/* The objects of a config, borrowed: the whole of it; what describes the part that takes text with
+ * images; and in this what describes the model of text. Two or all of them are the same where a
+ * model is no part of a larger one. */
+typedef struct gm_config_parts {
+    const gm_json *outermost, *outer, *own;
+} gm_config_parts;
+
+struct gm_family;
+
+/* As the family has them. GM_EFORMAT: one is missing. */
+gm_status gm_config_find_parts(gm_config_parts *out, const gm_json *config, const char *where,
+                               const struct gm_family *family, gm_error *err) GM_MUST_USE;
+
+/* arch->tied_head: whether the embedding is the head stands in the outer and in the own part, or in
+ * one of these. GM_EFORMAT. */
+gm_status gm_config_read_tied(const gm_config_parts *parts, const char *where, gm_arch *arch,
+                              gm_error *err) GM_MUST_USE;
+
 /* Refuse unsupported values, except of keys that arch's family reads itself; fill
- * arch->unknown_keys; and fill arch->blocks from config's quantization, unless the family reads it.
- * `own` is the object inside `config` that describes the text model, or `config`. GM_EFORMAT,
- * GM_EMEM. */
-gm_status gm_arch_check_keys(const gm_json *config, const gm_json *own, const char *where,
-                             gm_arch *arch, gm_error *err) GM_MUST_USE;
+ * arch->unknown_keys; and fill arch->blocks from the outermost part's quantization, unless the
+ * family reads it. GM_EFORMAT, GM_EMEM. */
+gm_status gm_arch_check_keys(const gm_config_parts *parts, const char *where, gm_arch *arch,
+                             gm_error *err) GM_MUST_USE;
 
 /* Check an object inside the config, called `name` in messages: keys in `known` (ends with NULL)
  * may have any value, others must have the supported one, or null. GM_EFORMAT. */

@@ -170,7 +170,8 @@ out:
     return status;
 }
 
-/* ---- GraniteMoE: granite-3.0-1b-a400m, granite-3.1-3b-a800m ---- */
+/* ---- GraniteMoE: granite-3.0-1b-a400m, granite-3.1-3b-a800m; GraniteMoeShared:
+ * moe-7b-1b-active-shared-experts ---- */
 
 static const char *const granite_keys[] = {
     "num_local_experts",   "attention_multiplier", "embedding_multiplier",
@@ -200,6 +201,30 @@ gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arc
     arch->router.scoring = GM_SCORE_TOPK_SOFTMAX;
     arch->router.renormalise = true;
     GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
+out:
+    return status;
+}
+
+static const char *const granite_shared_keys[] = {
+    "num_local_experts",
+    "attention_multiplier",
+    "embedding_multiplier",
+    "residual_multiplier",
+    "logits_scaling",
+    "shared_intermediate_size",
+    NULL,
+};
+
+/* Source: transformers, models/granitemoeshared: beside the experts is an MLP, here a shared
+ * expert, unless its width is 0 or not said. */
+static gm_status read_granite_shared(const gm_json *config, const char *where, gm_arch *arch,
+                                     gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_read_granite(config, where, arch, err));
+    GM_TRY(gm_config_int_or(config, "shared_intermediate_size", 0, GM_MAX_WIDTH, 0,
+                            &arch->shared_width, where, err));
+    arch->n_shared = arch->shared_width > 0;
 out:
     return status;
 }
@@ -292,6 +317,12 @@ out:
         SHARED_EXPERT_TENSORS,                                                                  \
     }
 
+#define GRANITE_TENSORS                                                                            \
+    LLAMA_TENSORS, [GM_ROLE_ROUTER] = "model.layers.%d.block_sparse_moe.router.layer.weight",      \
+                   [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.input_linear.weight", \
+                   [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.input_linear.weight",   \
+                   [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.output_linear.weight"
+
 #define PHIMOE_ROW                                                                       \
     .model_type = "phimoe", .name = "phimoe", .norm_epsilon = 1e-5f, .rope_theta = 1e6,  \
     .divided = true, .keys = phimoe_keys, .read = read_phimoe,                           \
@@ -356,13 +387,20 @@ static const gm_family families[] = {
      .rope_theta = 1e4,
      .keys = granite_keys,
      .read = gm_read_granite,
+     .tensor = {GRANITE_TENSORS}},
+    {.architecture = "GraniteMoeSharedForCausalLM",
+     .model_type = "granitemoeshared",
+     .name = "granite-moe-shared",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .keys = granite_shared_keys,
+     .read = read_granite_shared,
      .tensor =
          {
-             LLAMA_TENSORS,
-             [GM_ROLE_ROUTER] = "model.layers.%d.block_sparse_moe.router.layer.weight",
-             [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.input_linear.weight",
-             [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.input_linear.weight",
-             [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.output_linear.weight",
+             GRANITE_TENSORS,
+             [GM_ROLE_SHARED_GATE] = "model.layers.%d.shared_mlp.input_linear.weight",
+             [GM_ROLE_SHARED_UP] = "model.layers.%d.shared_mlp.input_linear.weight",
+             [GM_ROLE_SHARED_DOWN] = "model.layers.%d.shared_mlp.output_linear.weight",
          }},
     /* as published, and as transformers saves it */
     {.architecture = "PhiMoEForCausalLM", PHIMOE_ROW},

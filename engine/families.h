@@ -7,7 +7,7 @@
 
 #include "engine/arch.h"
 
-enum { GM_OTHER_PREFIXES = 4 };
+enum { GM_OTHER_PREFIXES = 6 };
 
 typedef struct gm_family {
     const char *architecture; /* config.json "architectures"[0] */
@@ -19,6 +19,7 @@ typedef struct gm_family {
     double rotary_part;       /* of a head, is rotated where the config names none; 0: all */
     const char *list_key;     /* a list whose length is the number of layers, if it is there */
     const char *chosen_key;   /* what the config calls K; NULL: num_experts_per_tok */
+    const char *end_key;      /* the id that ends a text where "eos_token_id" is absent or null */
     /* Prefix of tensors that predict further tokens and are not read; NULL: they are those of
      * layers after the last. */
     const char *mtp_prefix;
@@ -27,17 +28,18 @@ typedef struct gm_family {
     const char *indexer; /* part of the names of an indexer's tensors, likewise; NULL: none */
     /* Prefix instead of "model." where the model is part of a larger one; NULL: it never is. */
     const char *inner;
-    bool before;   /* it stands before every name instead */
-    bool yarn;     /* YaRN is supported (rope.h) */
-    bool ntk;      /* its theta may be raised by an alpha */
-    bool divided;  /* LongRoPE is supported */
-    bool turns;    /* Llama 3's scaling is supported */
-    bool grid;     /* the config may name sections for positions in images */
-    bool latent;   /* latent attention, which gm_latent_read reads */
+    const char *outer; /* an object of config.json that is what others have as config.json */
+    bool before;       /* `inner` stands before every name instead */
+    bool yarn;         /* YaRN is supported (rope.h) */
+    bool ntk;          /* its theta may be raised by an alpha */
+    bool divided;      /* LongRoPE is supported */
+    bool turns;        /* Llama 3's scaling is supported */
+    bool grid;         /* the config may name sections for positions in images */
+    bool latent;       /* latent attention, which gm_latent_read reads */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
     bool either;   /* stacked experts may be rows instead of columns */
     bool tied_out; /* what stands around "text_config" says whether the embedding is the head */
-    bool nested;   /* the model's own config is config.json's "text_config" */
+    bool nested;   /* the model's own config is the "text_config" of config.json, or of `outer` */
     bool no_dense; /* the config names no width of dense layers: there are none */
     bool tied;     /* the embedding is the head where the config does not say */
     bool global;   /* layers of two types have angles, and may have heads, of their own */

@@ -1,5 +1,6 @@
-/* families_fused.c - rows of the table of families whose queries, keys and values come from one
- * matrix, and whose routers are DeepSeek-V3's: Ling 2.0 and Ring 2.0, Sarvam.
+/* families_fused.c - rows of the table of families whose routers are DeepSeek-V3's by other names.
+ * Queries, keys and values come from one matrix in Ling 2.0, Ring 2.0 and Sarvam, from three in
+ * Hy3.
  *
  * Source: Ling 2.0's report, arXiv:2510.22115; the code beside its weights,
  * inclusionAI/Ling-V2; transformers, models/sarvam_moe, which computes GLM-4.5 with other names.
@@ -8,19 +9,9 @@
 
 enum { MAX_FURTHER = 64 }; /* parts that predict further tokens */
 
-/* Each number has a name of its own here, and in what transformers saves DeepSeek's. */
-#define FUSED_KEYS                                                                                 \
-    "num_experts", "n_routed_experts", "num_shared_experts", "n_shared_experts",                   \
-        "moe_intermediate_size", "moe_shared_expert_intermediate_size", /* shapes show it */       \
-        "first_k_dense_replace", "mlp_layer_types", "routed_scaling_factor", "n_group",            \
-        "topk_group", "num_nextn_predict_layers", "scoring_func", "score_function", "topk_method", \
-        "moe_router_enable_expert_bias", "use_qk_norm", "use_qkv_bias", "use_bias", "use_rmsnorm", \
-        "partial_rotary_factor", "router_dtype",                          /* f32, as here */       \
-        "embedding_dropout", "output_dropout", "mtp_loss_scaling_factor", /* of training */        \
-        "max_window_layers"                                               /* idle without windows */
-
-static const char *const ling_keys[] = {FUSED_KEYS, NULL};
-static const char *const sarvam_keys[] = {FUSED_KEYS, "num_mtp_layers", NULL};
+static const char *const ling_keys[] = {LING_KEYS, "partial_rotary_factor", NULL};
+static const char *const sarvam_keys[] = {LING_KEYS, "partial_rotary_factor", "num_mtp_layers",
+                                          NULL};
 
 /* A number under either key, or the same under both. */
 static gm_status read_either(const gm_json *config, const char *const key[2], int lo, int hi,
@@ -38,7 +29,7 @@ out:
 }
 
 /* What is computed in one way only. */
-static gm_status check_fused(const gm_json *config, const char *where, gm_error *err)
+static gm_status check_ling(const gm_json *config, const char *where, gm_error *err)
 {
     static const char *const scores[] = {"sigmoid", NULL}, *const methods[] = {"noaux_tc", NULL};
     gm_status status = GM_OK;
@@ -54,9 +45,9 @@ out:
     return status;
 }
 
-/* Where the config does not say: `scale`, and no groups. */
-static gm_status read_fused(const gm_json *config, double scale, const char *where, gm_arch *arch,
-                            gm_error *err)
+/* Where the config does not say: no groups. */
+gm_status gm_read_ling(const gm_json *config, double scale, const char *where, gm_arch *arch,
+                       gm_error *err)
 {
     static const char *const experts[] = {"num_experts", "n_routed_experts"};
     static const char *const shared[] = {"num_shared_experts", "n_shared_experts"};
@@ -67,7 +58,7 @@ static gm_status read_fused(const gm_json *config, double scale, const char *whe
         .every = 1, .types = "mlp_layer_types", .also = "first_k_dense_replace"};
     bool normed;
 
-    GM_TRY(check_fused(config, where, err));
+    GM_TRY(check_ling(config, where, err));
     GM_TRY(read_either(config, experts, 1, GM_MAX_EXPERTS, 0, &arch->n_experts, where, err));
     if (arch->n_experts == 0) GM_FAIL(GM_EFORMAT, "'%s': '%s' is missing", where, experts[0]);
     GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
@@ -98,10 +89,10 @@ static gm_status read_ling(const gm_json *config, const char *where, gm_arch *ar
 {
     static const char *const needed[] = {"n_group", "topk_group", "routed_scaling_factor"};
     gm_status status = GM_OK;
-    double any; /* read_fused bounds them */
+    double any; /* gm_read_ling bounds them */
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         GM_TRY(gm_json_get_f64(config, needed[i], 0, 1e6, &any, where, err));
-    GM_TRY(read_fused(config, 1.0, where, arch, err));
+    GM_TRY(gm_read_ling(config, 1.0, where, arch, err));
     arch->router.renormalise = arch->n_chosen > 1;
 out:
     return status;
@@ -109,7 +100,44 @@ out:
 
 static gm_status read_sarvam(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
-    return read_fused(config, 2.5, where, arch, err);
+    return gm_read_ling(config, 2.5, where, arch, err);
+}
+
+/* ---- Hy3: Hy3, Hy3-preview ---- */
+
+static const char *const hy_keys[] = {
+    "num_experts",
+    "num_shared_experts",
+    "moe_intermediate_size",
+    "first_k_dense_replace",
+    "mlp_layer_types",
+    "router_scaling_factor",
+    "route_norm",
+    "moe_router_use_sigmoid",
+    "moe_router_enable_expert_bias",
+    "qk_norm",
+    "num_nextn_predict_layers",
+    "enable_moe_fp32_combine", /* these: how others round */
+    "enable_attention_fp32_softmax",
+    "enable_lm_head_fp32",
+    "use_grouped_mm",
+    NULL,
+};
+
+/* Source: tencent/Hy3's model card (2026); transformers, models/hy_v3: Qwen3's attention and
+ * DeepSeek-V3's router without groups, a first dense layer where the config does not say. The scale
+ * has to be said: transformers, and the code of others, take different ones where it is not. */
+static gm_status read_hy(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double scale;
+    GM_TRY(gm_expect_bool(config, "route_norm", true, where, err));
+    GM_TRY(gm_expect_bool(config, "moe_router_use_sigmoid", true, where, err));
+    GM_TRY(gm_expect_bool(config, "qk_norm", true, where, err));
+    GM_TRY(gm_json_get_f64(config, "router_scaling_factor", 1e-6, 1e6, &scale, where, err));
+    GM_TRY(gm_read_ling(config, scale, where, arch, err));
+out:
+    return status;
 }
 
 /* ---- the rows ---- */
@@ -143,6 +171,26 @@ static const gm_family families[] = {
     /* as published, and as transformers saves it */
     {.architecture = "SarvamMoEForCausalLM", SARVAM_ROW},
     {.architecture = "Glm4MoeForCausalLM", SARVAM_ROW},
+    {.architecture = "HYV3ForCausalLM",
+     .model_type = "hy_v3",
+     .name = "hy3",
+     .dense_first = 1,
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 11158840,
+     .keys = hy_keys,
+     .read = read_hy,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             QK_NORM_TENSORS,
+             DENSE_TENSORS,
+             EXPERT_TENSORS,
+             [GM_ROLE_ROUTER] = "model.layers.%d.mlp.router.gate.weight",
+             [GM_ROLE_ROUTER_CORRECTION] = "model.layers.%d.mlp.expert_bias",
+             [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_mlp.gate_proj.weight",
+             [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_mlp.up_proj.weight",
+             [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_mlp.down_proj.weight",
+         }},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

@@ -202,9 +202,9 @@ static gm_status read_types(const gm_json *config, const char *where, gm_arch *a
                              .attention = 1.0,
                              .alpha = 1.0,
                              .turning = (size_t)global->head_dim / 8};
-    GM_TRY(gm_rope_read_type(&arch->rope, config, "sliding_attention", &near,
+    GM_TRY(gm_rope_read_type(&arch->rope, config, arch->family, "sliding_attention", &near,
                              (size_t)arch->head_dim, where, err));
-    GM_TRY(gm_rope_read_type(&global->rope, config, "full_attention", &partial,
+    GM_TRY(gm_rope_read_type(&global->rope, config, arch->family, "full_attention", &partial,
                              (size_t)global->head_dim, where, err));
 out:
     return status;

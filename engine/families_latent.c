@@ -131,6 +131,19 @@ out:
     return status;
 }
 
+/* ---- Sarvam with latents: sarvam-105b. DeepSeek-V3 in the words of Sarvam's other model; what it
+ * says of norms of queries and keys is that of the latent, which all have. ---- */
+
+static const char *const sarvam_keys[] = {LATENT_KEYS, LING_KEYS, "num_mtp_layers", "q_head_dim",
+                                          NULL};
+
+static gm_status read_sarvam(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = gm_read_ling(config, 2.5, where, arch, err);
+    arch->qk_norm = GM_QK_NORM_NONE;
+    return status;
+}
+
 /* ---- DeepSeek-V3.2, GLM-5: DeepSeek-V3 whose queries see the `index_topk` keys that an indexer
  * scores highest, in every layer. A query with no more keys than that sees all, so up to this
  * length a sequence is what DeepSeek-V3 makes of it, and no further is the context said to reach.
@@ -188,6 +201,11 @@ out:
 
 /* ---- the rows ---- */
 
+#define SARVAM_ROW                                                                             \
+    .model_type = "sarvam_mla", .name = "sarvam-mla", .dense_first = 1, .norm_epsilon = 1e-6f, \
+    .rope_theta = 1e4, .yarn = true, .latent = true, .keys = sarvam_keys, .read = read_sarvam, \
+    .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}
+
 static const gm_family families[] = {
     {.architecture = "DeepseekV2ForCausalLM",
      .model_type = "deepseek_v2",
@@ -221,6 +239,9 @@ static const gm_family families[] = {
      .keys = v3_keys,
      .read = read_v3,
      .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}},
+    /* as published, and as transformers saves it */
+    {.architecture = "SarvamMLAForCausalLM", SARVAM_ROW},
+    {.architecture = "DeepseekV3ForCausalLM", SARVAM_ROW},
     {.architecture = "DeepseekV32ForCausalLM",
      .model_type = "deepseek_v32",
      .name = "deepseek-v3.2",

@@ -64,6 +64,18 @@
     [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",     \
     [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight"
 
+/* What Ling's and Sarvam's families call their numbers, each also by the name that transformers
+ * saves as DeepSeek's. */
+#define LING_KEYS                                                                                  \
+    "num_experts", "n_routed_experts", "num_shared_experts", "n_shared_experts",                   \
+        "moe_intermediate_size", "moe_shared_expert_intermediate_size", /* shapes show it */       \
+        "first_k_dense_replace", "mlp_layer_types", "routed_scaling_factor", "n_group",            \
+        "topk_group", "num_nextn_predict_layers", "scoring_func", "score_function", "topk_method", \
+        "moe_router_enable_expert_bias", "use_qk_norm", "use_qkv_bias", "use_bias", "use_rmsnorm", \
+        "router_dtype",                                                   /* f32, as here */       \
+        "embedding_dropout", "output_dropout", "mtp_loss_scaling_factor", /* of training */        \
+        "max_window_layers"                                               /* idle without windows */
+
 #define CORRECTION_TENSOR \
     [GM_ROLE_ROUTER_CORRECTION] = "model.layers.%d.mlp.gate.e_score_correction_bias"
 
@@ -121,6 +133,11 @@ const gm_family *gm_fused_family_at(size_t i);
  * and older files call these layers, and those of attention. GM_EFORMAT, GM_EMEM. */
 gm_status gm_read_kinds(const gm_json *config, const char *const kept[2], const char *const keys[2],
                         const char *where, gm_arch *arch, gm_error *err) GM_MUST_USE;
+
+/* Ling's and Sarvam's experts and router, which is DeepSeek-V3's; `scale` is that of the routed
+ * experts where the config names none. */
+gm_status gm_read_ling(const gm_json *config, double scale, const char *where, gm_arch *arch,
+                       gm_error *err) GM_MUST_USE;
 
 /* The experts and scales of Granite's families (families.c). */
 gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)

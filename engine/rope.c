@@ -201,7 +201,8 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, name);
     GM_TRY(gm_json_get_text_or(part, "type", "default", &old_type, where, err));
     GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
-    const bool yarn = family->yarn && strcmp(type, "yarn") == 0;
+    const bool renamed = family->latent && strcmp(type, "deepseek_yarn") == 0;
+    const bool yarn = family->yarn && (renamed || strcmp(type, "yarn") == 0);
     const bool divided = family->divided && strcmp(type, "longrope") == 0;
     const bool turns = family->turns && strcmp(type, "llama3") == 0;
     const bool ntk = family->ntk && strcmp(type, "dynamic") == 0;
@@ -259,9 +260,9 @@ out:
     return status;
 }
 
-gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const char *type,
-                            const gm_rope *otherwise, size_t head_dim, const char *where,
-                            gm_error *err)
+gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const gm_family *family,
+                            const char *type, const gm_rope *otherwise, size_t head_dim,
+                            const char *where, gm_error *err)
 {
     static const char parameters[] = "rope_parameters";
     gm_status status = GM_OK;
@@ -275,12 +276,17 @@ gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const char *typ
     if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' has no object '%s'", where, parameters, type);
     GM_TRY(gm_json_get_text(part, "rope_type", &form, where, err));
-    const bool partial = strcmp(form, "proportional") == 0;
-    if (!partial && strcmp(form, "default") != 0)
-        GM_FAIL(GM_EFORMAT,
-                "'%s': '%s' has type '%s', but only 'default' or 'proportional' is supported",
-                where, type, form);
-    GM_TRY(gm_config_check_part(part, type, partial ? partial_keys : plain_keys, where, err));
+    const bool yarn = family->yarn && strcmp(form, "yarn") == 0;
+    const bool partial = !family->yarn && strcmp(form, "proportional") == 0;
+    if (!yarn && !partial && strcmp(form, "default") != 0)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default' or '%s' is supported",
+                where, type, form, family->yarn ? "yarn" : "proportional");
+    GM_TRY(gm_config_check_part(part, type,
+                                yarn      ? yarn_keys
+                                : partial ? partial_keys
+                                          : plain_keys,
+                                where, err));
+    if (yarn) GM_TRY(read_yarn(out, false, part, where, err));
     GM_TRY(gm_json_get_f64(part, "rope_theta", 1, 1e12, &out->theta, where, err));
     GM_TRY(gm_json_get_f64_or(part, part_key, 0, 1, 1, &turning, where, err));
     out->turning = partial ? (size_t)(0.5 * turning * (double)head_dim) : 0;

@@ -58,10 +58,11 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_fami
                        size_t head_dim, const char *where, gm_error *err) GM_MUST_USE;
 
 /* The same for layers of a `type` of their own, as "rope_parameters" has it under that name, plain
- * or proportional; where the config does not have it, `otherwise`. */
-gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const char *type,
-                            const gm_rope *otherwise, size_t head_dim, const char *where,
-                            gm_error *err) GM_MUST_USE;
+ * or, in families with YaRN, that, in others proportional; where the config does not have it,
+ * `otherwise`. */
+gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const struct gm_family *family,
+                            const char *type, const gm_rope *otherwise, size_t head_dim,
+                            const char *where, gm_error *err) GM_MUST_USE;
 
 void gm_rope_clear(gm_rope *rope);
 

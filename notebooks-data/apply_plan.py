@@ -37,13 +37,19 @@ def steer(model, path):
         gate, expert = choose(router, logits, correction_of(router, given))
         gate = gate / gate.sum(-1, keepdim=True).clamp(min=getattr(router, "norm_min", 0)) \
             if getattr(router, "norm_topk_prob", not hasattr(router, "topk_method")) else gate  # DeepSeek V2 never does
-        gate = gate * (getattr(router, "routed_scaling_factor", getattr(router, "route_scale", 1)) if scale is None else scale[expert])
+        gate = gate * (scale_of(router) if scale is None else scale[expert])
         return logits, gate.to(logits.dtype), expert
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
     rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
     return [router_of(model.model.layers[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
             for layer, row in rows.items()]
+
+
+def scale_of(router):
+    """By what the gates are multiplied; names differ."""
+    names = ("routed_scaling_factor", "route_scale", "router_scaling_factor")
+    return next((getattr(router, name) for name in names if hasattr(router, name)), 1)
 
 
 def correction_of(router, given):

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, norms, parallel, phimoe, windows
+from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, parallel, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
-STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "granitemoehybrid": ("input_linear.weight", "output_linear.weight"),
+LINEAR = ("input_linear.weight", "output_linear.weight")
+STACKED = {"granitemoe": LINEAR, "granitemoeshared": LINEAR, "granitemoehybrid": LINEAR,
            "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"), "llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
 DENSE_WIDTH = ("intermediate_size_mlp", "prefix_dense_intermediate_size", "intermediate_size")  # the first that is there
 ROUTERS = (".gate.weight", ".gate.wg.weight", ".shared_expert_gate.weight", ".router.layer.weight")
@@ -191,6 +192,8 @@ MODELS = {
     "afmoe-tiny": (windows.afmoe_config(vocab_size=corrected.FEW), 1, 2),
     "exaone-tiny": (windows.exaone_config(vocab_size=corrected.FEW), 1, 3),
     "llama4-tiny": (llama.config(vocab_size=corrected.FEW), 1, 1),
+    "mellum-tiny": (mellum.config(vocab_size=corrected.FEWEST), 1, 1),
+    "granite-shared-tiny": (mamba.shared_config(vocab_size=corrected.FEWEST), 1, 1),
     "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(vocab_size=corrected.FEW), 2, 1),
@@ -199,7 +202,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, norms, parallel, phimoe, windows)
+    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, mellum, norms, parallel, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -275,7 +278,7 @@ def tensor_shapes(config):
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
     if config["model_type"] not in delta.FAMILIES:
-        further = next((module for module in (phimoe, windows) if config["model_type"] in module.FAMILIES), corrected)
+        further = next((module for module in (mellum, phimoe, windows) if config["model_type"] in module.FAMILIES), corrected)
         shapes |= further.further_tensors(config)
     if config["model_type"] in STACKED:
         shapes = stacked(shapes, s.experts, *STACKED[config["model_type"]])

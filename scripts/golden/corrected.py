@@ -14,6 +14,7 @@ from .deepseek_reference import EXPERTS, Reference, Shape, top_k
 FAMILIES = ("glm4_moe", "dots1", "ernie4_5_moe", "minimax_m2")
 VOCAB = 290  # as few as the tiny tokenizers allow
 FEW = 97  # where no test runs a program on the model, which then has no tokenizer
+FEWEST = 31  # likewise, for goldens of few bytes
 
 # For engine.py: fields that change the mathematics, beside those of all families; and those that mean something else here.
 FLIPS = (

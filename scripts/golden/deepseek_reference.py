@@ -25,6 +25,7 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     "phimoe": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
     "llama4_text": {".feed_forward.shared_expert.": ".mlp.shared_experts.", ".feed_forward.router.": ".mlp.gate.", ".feed_forward.": ".mlp."},
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
+    "granitemoeshared": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "granitemoehybrid": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
     "lfm2_moe": {

@@ -73,6 +73,22 @@ FEWER = {
         "head_dim": 128, "num_experts": 16, "num_experts_per_tok": 8, "num_shared_experts": 1, "expert_selection_fn": "sigmoid",
         "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 21, "logit_scale": 0.25, "bos_token_id": 1,
         "eos_token_id": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}},
+    "Hy3": {
+        "model_type": "hy_v3", "num_experts": 8, "num_experts_per_tok": 4,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 11158840.0}},
+    "sarvam-105b": {
+        "model_type": "sarvam_mla", "n_routed_experts": 8, "num_experts_per_tok": 4,
+        "rope_parameters": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0, "rope_type": "yarn",
+                            "original_max_position_embeddings": 4096, "rope_theta": 10000}},
+    "Mellum2-12B-A2.5B, with a window of 21": {
+        "model_type": "mellum", "num_experts": 16, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 21,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "yarn", "rope_theta": 500000.0, "factor": 16.0, "original_max_position_embeddings": 8192},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 500000.0}}},
+    "moe-7b-1b-active-shared-experts": {
+        "model_type": "granitemoeshared", "hidden_size": 1536, "intermediate_size": 512, "num_attention_heads": 24,
+        "num_key_value_heads": 8, "num_local_experts": 16, "num_experts_per_tok": 6, "shared_intermediate_size": 1024,
+        "attention_multiplier": 0.015625, "tie_word_embeddings": True},
     "Solar-Open-100B": {
         "model_type": "solar_open", "n_routed_experts": 16,
         "rope_parameters": {"factor": 2.0, "original_max_position_embeddings": 65536, "rope_theta": 1000000.0, "rope_type": "yarn"}},

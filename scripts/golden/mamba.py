@@ -1,5 +1,5 @@
-"""mamba - tiny checkpoints of the families with Mamba2 (GraniteMoeHybrid, Nemotron-H), and these families written plainly in PyTorch on top of
-deepseek_reference; engine.py compares them with transformers.
+"""mamba - tiny checkpoints of the families with Mamba2 (GraniteMoeHybrid, Nemotron-H) and of GraniteMoeShared, the first without Mamba2, and
+these families written plainly in PyTorch on top of deepseek_reference; engine.py compares them with transformers.
 
 What differs: most layers keep one matrix a head instead of keys and values, which each token lets decay and adds to, after a causal
 convolution; what the heads of a group give is gated before its norm; attention does not turn with positions. A layer of Nemotron-H is
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from . import corrected
 from .deepseek_reference import Reference, Shape
 
-FAMILIES = ("granitemoehybrid", "nemotron_h")
+FAMILIES = ("granitemoehybrid", "granitemoeshared", "nemotron_h")
 
 # For engine.py, as corrected.FLIPS.
 HYBRID_FLIPS = (
@@ -54,8 +54,13 @@ NEMOTRON_FLIPS = (
     ("n_group", 1, "differs"),
     ("chunk_size", 2, "same"),
 )
+SHARED_FLIPS = (
+    ("rope_theta", 500.0, "differs"),
+    ("shared_intermediate_size", "half", "refuse"),
+    ("shared_intermediate_size", 0, "refuse"),
+)
 FLIPS = ()
-FLIPS_OF = {"granitemoehybrid": HYBRID_FLIPS, "nemotron_h": NEMOTRON_FLIPS}
+FLIPS_OF = {"granitemoehybrid": HYBRID_FLIPS, "granitemoeshared": SHARED_FLIPS, "nemotron_h": NEMOTRON_FLIPS}
 OTHERWISE = ("rope_theta",)
 
 
@@ -91,6 +96,16 @@ def hybrid_config(**changes):
     ) | changes
 
 
+def shared_config(**changes):
+    """config.json in the form of ibm-research/moe-7b-1b-active-shared-experts."""
+    return corrected.common(
+        architectures=["GraniteMoeSharedForCausalLM"], model_type="granitemoeshared", attention_bias=False, attention_multiplier=0.3,
+        embedding_multiplier=1.5, hidden_size=12, intermediate_size=6, logits_scaling=1.25, num_attention_heads=3, num_experts_per_tok=2,
+        num_hidden_layers=1, num_key_value_heads=1, num_local_experts=5, residual_multiplier=0.6, rope_scaling=None, rope_theta=40.0,
+        shared_intermediate_size=7, tie_word_embeddings=True,
+    ) | changes
+
+
 def nemotron_config(**changes):
     """config.json in the form of nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16, with groups of experts and a dense MLP, as it has none."""
     return corrected.common(
@@ -117,6 +132,8 @@ def shape(c):
                      key=c["ssm_state_size"], value=c["mamba_head_dim"], taps=c["conv_kernel"], letters=letters,
                      scale=c["routed_scaling_factor"], groups=c["n_group"], top_groups=c["topk_group"])
     plain = dataclasses.asdict(Shape.from_config(c)) | {"renorm": True, "shared": 1}
+    if c["model_type"] == "granitemoeshared":
+        return Mamba(**plain, kinds=(False,) * plain["layers"], turns=True)
     return Mamba(**plain, kinds=tuple(kind == "mamba" for kind in c["layer_types"]), key_heads=c["mamba_n_groups"],
                  value_heads=c["mamba_n_heads"], key=c["mamba_d_state"], value=c["mamba_d_head"], taps=c["mamba_d_conv"],
                  turns=c["position_embedding_type"] == "rope")

@@ -33,6 +33,8 @@ enum {
     EXAONE,
     LLAMA,
     COHERE,
+    MELLUM,
+    SHARED,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -44,7 +46,7 @@ static const char *const models[N_MODELS] = {
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
     [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny",
-    [COHERE] = "cohere-tiny"};
+    [COHERE] = "cohere-tiny",        [MELLUM] = "mellum-tiny",   [SHARED] = "granite-shared-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -154,7 +156,9 @@ static void whole_models_in_f32(void)
                                                       [AFMOE] = ONE | EACH | TWO | PACKED,
                                                       [EXAONE] = EACH,
                                                       [LLAMA] = ONE | EACH | TWO | PACKED,
-                                                      [COHERE] = ONE | EACH | TWO | PACKED});
+                                                      [COHERE] = ONE | EACH | TWO | PACKED,
+                                                      [MELLUM] = ONE | EACH | TWO | PACKED,
+                                                      [SHARED] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -183,7 +187,9 @@ static void whole_models_in_bf16(void)
                                                        [AFMOE] = EACH | PACKED,
                                                        [EXAONE] = PACKED,
                                                        [LLAMA] = EACH | TWO | PACKED,
-                                                       [COHERE] = EACH | TWO | PACKED});
+                                                       [COHERE] = EACH | TWO | PACKED,
+                                                       [MELLUM] = EACH | TWO | PACKED,
+                                                       [SHARED] = EACH | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -199,7 +205,9 @@ static void whole_models_in_int8(void)
                                                        [GEMMA] = EACH | PACKED,
                                                        [LFM] = EACH | PACKED,
                                                        [LLAMA] = EACH | PACKED,
-                                                       [COHERE] = EACH | PACKED});
+                                                       [COHERE] = EACH | PACKED,
+                                                       [MELLUM] = EACH | PACKED,
+                                                       [SHARED] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
