@@ -54,6 +54,8 @@ static gm_status check_request(const request *r, gm_error *err)
     const gm_numerics numerics = r->info->numerics;
     if (o->kernels && strcmp(o->kernels, "auto") != 0)
         return gm_fail(err, GM_EABSENT, "kernels '%s' are for the CPU only", o->kernels);
+    if (o->planned && o->planned->norms)
+        return gm_fail(err, GM_EABSENT, "norms of what experts give are for the CPU only");
     if (o->hold != GM_HOLD_RESIDENT)
         return gm_fail(err, GM_EABSENT, "weights can be %s on the CPU only",
                        o->hold == GM_HOLD_MAPPED ? "mapped" : "streamed");

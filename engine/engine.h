@@ -232,6 +232,10 @@ struct gm_session_options {
      * only: a sequence then begins and ends in the same step. The results are the same bits. CPU
      * only. */
     size_t piece_rows;
+    /* Steps can fill gm_record's norm: what experts give is then kept until it is added up, 4 K D
+     * bytes a row of a step. Every other result has the same bits. CPU only, and not where gates
+     * multiply what experts read (Llama 4). */
+    bool norms;
     /* Called after every layer of a step, on its thread; may be NULL. True stops the step, which
      * then fails with GM_EINTERRUPTED and leaves its sequences unusable. On a GPU it is called once
      * for a step of few rows, at its end, and during one of many rows when a layer's routing has
@@ -241,7 +245,7 @@ struct gm_session_options {
 };
 
 /* Errors: GM_EARG (options out of range, a model opened with headers_only, or streamed to another
- * session), GM_EABSENT (piece_rows on a GPU), GM_EMEM, GM_EDEVICE. */
+ * session), GM_EABSENT (piece_rows or norms where there are none), GM_EMEM, GM_EDEVICE. */
 gm_status gm_session_create(gm_session **out, const gm_model *model,
                             const gm_session_options *options, gm_error *err) GM_MUST_USE;
 void gm_session_free(gm_session *session);
@@ -308,8 +312,10 @@ typedef struct gm_record {
                          where the chosen are weighed among themselves, of the softmax over all E */
     float *margin;    /* (L,T) rank K minus rank K+1 of the selection score; K = E: +inf */
     float *logits;    /* (L,T,E) router logits before any edit */
+    float *norm;      /* (L,T,K) L2 norm of what the gate multiplies: the expert's output, with its
+                         bias and, in Gemma 4, its own scale; for sessions with `norms` */
     uint8_t *bad;     /* (T) 1: some router's row was not finite; its places in `expert`
-                         are GM_NO_EXPERT, in gate NaN, and it adds no routed output */
+                         are GM_NO_EXPERT, in gate and norm NaN, and it adds no routed output */
 } gm_record;
 
 typedef struct gm_result {

@@ -122,10 +122,14 @@ typedef struct gm_work {
     size_t whole_rows;         /* from so many rows on experts are computed whole; see work.c */
 } gm_work;
 
-uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_rows, size_t positions,
-                       size_t threads);
-gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics, size_t max_rows,
-                         size_t positions, size_t threads, gm_error *err) GM_MUST_USE;
+typedef struct gm_work_sizes {
+    size_t rows, positions, threads; /* rows: most of a step */
+    bool norms;                      /* of what experts give: all steps compute them whole */
+} gm_work_sizes;
+
+uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, const gm_work_sizes *sizes);
+gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics,
+                         const gm_work_sizes *sizes, gm_error *err) GM_MUST_USE;
 void gm_work_clear(gm_work *work);
 
 typedef struct gm_step {
@@ -247,7 +251,7 @@ typedef struct gm_ops {
     void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* silu(gate) * up, or another of the arch's activations, of the chosen experts (gate and up
      * times the row's gate, where that multiplies what they read, and with the bias added) and of
-     * the MLP that all rows take */
+     * the MLP that all rows take; the record's norms */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale norm((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always, which
      * is the shared experts' scale where they are not gated), in this order, where outputs have a

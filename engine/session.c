@@ -68,6 +68,14 @@ static gm_status create_pieces(gm_session *s, const gm_session_options *o, gm_er
     return status == GM_OK ? gm_buf_create(&s->bad, "a step", err) : status;
 }
 
+static gm_work_sizes work_sizes(const gm_arch *arch, const gm_session_options *o)
+{
+    return (gm_work_sizes){.rows = o->piece_rows,
+                           .positions = positions_of(arch, o),
+                           .threads = (size_t)o->threads,
+                           .norms = o->norms};
+}
+
 /* Where keys, values and work space lie, and who computes. */
 static gm_status create_memory(gm_session *s, const gm_session_options *o, gm_error *err)
 {
@@ -75,16 +83,21 @@ static gm_status create_memory(gm_session *s, const gm_session_options *o, gm_er
     const gm_arch *arch = &s->model->arch;
     const gm_weights *weights = s->model->weights;
     const gm_session_sizes sizes = gm_session_sizes_of(arch, o);
+    const gm_work_sizes work = work_sizes(arch, o);
     s->accelerator = weights->ops->accelerator;
-    if (s->accelerator && s->by_layer)
+    if (s->accelerator && (s->by_layer || s->norms))
+        return gm_fail(
+            err, GM_EABSENT, "device '%s' cannot %s; use '--device cpu'", weights->device,
+            s->by_layer ? "run steps layer by layer" : "record the norms of what experts give");
+    if (s->norms && arch->router.scales_input)
         return gm_fail(err, GM_EABSENT,
-                       "device '%s' cannot run steps layer by layer; use '--device cpu'",
-                       weights->device);
+                       "'%s' multiplies what its experts read by their gates, so that what they "
+                       "give has no norm before it",
+                       s->model->folder);
     if (s->accelerator)
         return s->accelerator->session_create(&s->own, arch, weights, &s->kv, &sizes, err);
     GM_TRY(gm_kv_allocate(&s->kv, err));
-    GM_TRY(gm_work_create(&s->work, arch, weights->numerics, o->piece_rows, sizes.positions,
-                          (size_t)o->threads, err));
+    GM_TRY(gm_work_create(&s->work, arch, weights->numerics, &work, err));
     GM_TRY(gm_team_create(&s->team, o->threads, err));
 out:
     return status;
@@ -112,6 +125,7 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     s->max_rows = o.max_rows;
     s->may_run_alone = options->threads == 0;
     s->by_layer = options->piece_rows > 0;
+    s->norms = options->norms;
     s->watch = (gm_watch){.after_layer = o.after_layer, .context = o.context};
     s->row = gm_alloc(o.max_rows, sizeof *s->row);
     s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
@@ -176,6 +190,7 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
     const bool by_layer = options->piece_rows > 0;
     const size_t pieces = (o.max_rows + o.piece_rows - 1) / o.piece_rows;
     const gm_buf x = gm_buf_spread_rows(GM_F32, 1, o.max_rows, (size_t)arch->width);
+    const gm_work_sizes work = work_sizes(arch, &o);
     const uint64_t hidden = by_layer ? gm_buf_bytes(&x) + o.max_rows : 0;
     return sizeof *s +
            o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->residual +
@@ -183,8 +198,7 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
                          (arch->n_delta > 0 ? sizeof *s->run : 0)) +
            pieces * (sizeof *s->step + sizeof *s->piece) + hidden +
            gm_kv_bytes(arch, numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
-           gm_work_bytes(arch, numerics, o.piece_rows, positions_of(arch, &o), (size_t)o.threads) +
-           gm_team_bytes((size_t)o.threads);
+           gm_work_bytes(arch, numerics, &work) + gm_team_bytes((size_t)o.threads);
 }
 
 uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options)

@@ -33,6 +33,7 @@ struct gm_session {
     uint32_t *decoded;   /* (max_rows) tokens fed back */
     /* A step runs in pieces of piece_rows: one, or several layer by layer. */
     bool by_layer;
+    bool norms;                  /* steps may record them */
     size_t piece_rows, n_pieces; /* most pieces */
     gm_step *step;               /* (n_pieces) */
     gm_step_piece *piece;        /* (n_pieces) */

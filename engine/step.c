@@ -113,6 +113,8 @@ static gm_status check_step(const gm_session *s, const gm_segment *segments, siz
                        a->end, n_layers);
     if (a->end - a->first < n_layers && !gm_session_takes_layers(s))
         return gm_fail(err, GM_EABSENT, "this session computes all layers of a step, not some");
+    if (a->record && a->record->norm && !s->norms)
+        return gm_fail(err, GM_EARG, "this session records no norms of what experts give");
     for (size_t i = 0; i < n; i++) {
         if (segments[i].n > s->max_rows - rows)
             return gm_fail(err, GM_EARG, "the step has more than the session's %zu rows",
@@ -166,6 +168,7 @@ static void begin_piece(gm_session *s, size_t i, const gm_step *whole)
                                 .mass = r->mass ? r->mass + first : NULL,
                                 .margin = r->margin ? r->margin + first : NULL,
                                 .logits = r->logits ? r->logits + first * e : NULL,
+                                .norm = r->norm ? r->norm + first * k : NULL,
                                 .bad = r->bad ? r->bad + first : NULL};
         step->record = &p->record;
     }

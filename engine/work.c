@@ -83,9 +83,10 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
     return larger(larger(attend, route), larger(combine, sample));
 }
 
-static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size_t rows,
-                     size_t positions, size_t threads)
+static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics,
+                     const gm_work_sizes *sizes)
 {
+    const size_t rows = sizes->rows, positions = sizes->positions, threads = sizes->threads;
     const gm_dtype read = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16; /* by products */
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
     const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
@@ -93,8 +94,8 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     const size_t qkv = larger(gm_qkv_place_of(arch, false).all, gm_qkv_place_of(arch, true).all);
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     const gm_buf routed = gm_buf_spread_rows(GM_F32, 1, rows * k, d);
-    const size_t from = gm_whole_rows(e, k, threads);
-    const bool whole = rows >= from && gm_buf_bytes(&routed) <= MOST_ROUTED_BYTES;
+    const size_t from = sizes->norms ? 1 : gm_whole_rows(e, k, threads);
+    const bool whole = sizes->norms || (rows >= from && gm_buf_bytes(&routed) <= MOST_ROUTED_BYTES);
     const size_t apart = whole ? from - 1 : rows;
     const size_t given_apart = gm_arch_norms_apart(arch) ? rows : 0;
     const size_t global_positions = arch->global.n_kv_heads > 0 ? positions : 0;
@@ -143,24 +144,23 @@ static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }
 
-uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_rows, size_t positions,
-                       size_t threads)
+uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, const gm_work_sizes *sizes)
 {
     gm_work work;
     gm_buf *buf[WORK_BUFFERS];
     uint64_t bytes = 0;
-    describe(&work, arch, numerics, max_rows, positions, threads);
+    describe(&work, arch, numerics, sizes);
     list_buffers(&work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++) bytes += gm_buf_bytes(buf[i]);
     return bytes;
 }
 
-gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics, size_t max_rows,
-                         size_t positions, size_t threads, gm_error *err)
+gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics,
+                         const gm_work_sizes *sizes, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_buf *buf[WORK_BUFFERS];
-    describe(work, arch, numerics, max_rows, positions, threads);
+    describe(work, arch, numerics, sizes);
     list_buffers(work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++)
         GM_TRY(gm_buf_create(buf[i], "the session's work space", err));

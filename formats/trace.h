@@ -6,6 +6,8 @@
  *   /routing/expert_id  u8 (u16 when E > 255) (T,L,K)  strongest gate first; fill value
  *                       and sentinel 0xFF (0xFFFF), in bad rows only
  *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output (of Llama 4: its input)
+ *   /routing/output_norm  f32 (T,L,K), optional: L2 norm of what the gate multiplies, the expert's
+ *                       output; NaN in bad rows. f32, since massive outputs pass f16's 65504
  *   /routing/topk_mass, /routing/margin   f16 (T,L): the chosen scores before renormalising, summed
  *                       (up to 1; of sigmoids up to K), and rank K minus rank K+1 of what the
  *                       choice is by: logits, or corrected scores
@@ -65,6 +67,7 @@ typedef struct gm_trace_info {
     gm_record_level level;
     bool has_text, has_spelling, has_language, has_nll;
     bool no_gates, no_margins; /* choices without gates; without masses and margins */
+    bool has_norms;            /* choices with the norms of experts' outputs */
     double logits_rate;        /* share of tokens whose logits are kept */
     const char *model;         /* folder's last part, or the name given */
     const char *architecture, *family;
@@ -143,6 +146,11 @@ gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t
 enum { GM_TRACE_NO_EXPERT = 0xFFFF };
 gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint16_t *expert,
                                 float *gate, float *mass, float *margin, gm_error *err) GM_MUST_USE;
+
+/* Tokens [first, first+n): norms of experts' outputs (n,L,K), NaN in bad rows. GM_EABSENT when not
+ * recorded. */
+gm_status gm_trace_read_norms(gm_trace *trace, uint64_t first, size_t n, float *norm, gm_error *err)
+    GM_MUST_USE;
 
 /* Tokens [first, first+n); NULL outputs are not read; nll: GM_EABSENT when not recorded. */
 gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32_t *token_id,
@@ -227,6 +235,7 @@ typedef struct gm_trace_block {
     /* NULL below GM_RECORD_CHOICES */
     const uint16_t *expert;            /* (T,L,K) */
     const float *gate;                 /* (T,L,K); NULL if info->no_gates */
+    const float *norm;                 /* (T,L,K); NULL unless info->has_norms */
     const float *mass, *margin;        /* (T,L); NULL if info->no_margins */
     const uint32_t *token_id, *pos;    /* (T) */
     const uint8_t *phase;              /* (T) */

@@ -27,7 +27,7 @@ typedef struct verifier {
     int L, E, K, n_threads;
     uint64_t first;        /* token of the first row that was read */
     uint16_t *expert;      /* (rows,L,K) */
-    float *gate;           /* (rows,L,K) */
+    float *gate, *norm;    /* (rows,L,K); norm NULL unless recorded */
     uint32_t *pos;         /* (rows) */
     uint8_t *phase;        /* (rows) */
     float *nll;            /* (rows) */
@@ -52,14 +52,15 @@ static gm_status verifier_init(verifier *v, gm_trace *trace, gm_trace_check *che
     const size_t rows = info->level >= GM_RECORD_CHOICES ? ROWS_AT_ONCE : 0;
     v->expert = gm_alloc2(rows, L * K, sizeof *v->expert);
     v->gate = gm_alloc2(rows, L * K, sizeof *v->gate);
+    if (info->has_norms) v->norm = gm_alloc2(rows, L * K, sizeof *v->norm);
     v->pos = gm_alloc(rows, sizeof *v->pos);
     v->phase = gm_alloc(rows, sizeof *v->phase);
     v->nll = gm_alloc(rows, sizeof *v->nll);
     v->stored = gm_alloc2(DOCUMENTS_AT_ONCE, L * E, sizeof *v->stored);
     v->found = gm_alloc2(DOCUMENTS_AT_ONCE, GM_N_CHECKS, sizeof *v->found);
     v->finder = gm_alloc((size_t)v->n_threads, sizeof *v->finder);
-    bool whole =
-        v->expert && v->gate && v->pos && v->phase && v->nll && v->stored && v->found && v->finder;
+    bool whole = v->expert && v->gate && (v->norm || !info->has_norms) && v->pos && v->phase &&
+                 v->nll && v->stored && v->found && v->finder;
     for (int i = 0; whole && i < v->n_threads; i++) {
         finder *f = &v->finder[i];
         f->v = v;
@@ -77,7 +78,7 @@ static void verifier_clear(verifier *v)
         gm_free(v->finder[i].counts);
         gm_free(v->finder[i].seen);
     }
-    void *const block[] = {v->finder, v->expert, v->gate,   v->pos,
+    void *const block[] = {v->finder, v->expert, v->gate,   v->norm, v->pos,
                            v->phase,  v->nll,    v->stored, v->found};
     for (size_t i = 0; i < sizeof block / sizeof *block; i++) gm_free(block[i]);
 }
@@ -137,6 +138,15 @@ static void check_gates(finder *f, const float *gate, const uint16_t *expert, ui
     }
 }
 
+static void check_norms(finder *f, const float *norm, const uint16_t *expert, uint64_t token)
+{
+    const int K = f->v->K;
+    for (int i = 0; i < f->v->L * K; i++)
+        if (expert[i] != GM_TRACE_NO_EXPERT && !(norm[i] >= 0 && norm[i] < INFINITY))
+            gm_trace_breach(f->check, GM_CHECK_NORMS, "token %llu layer %d choice %d has norm %g",
+                            (unsigned long long)token, i / K, i % K, (double)norm[i]);
+}
+
 /* Add the chosen of one good row to the document's counts. */
 static void count_row(finder *f, const uint16_t *expert)
 {
@@ -144,7 +154,8 @@ static void count_row(finder *f, const uint16_t *expert)
         for (int k = 0; k < f->v->K; k++) f->counts[l * f->v->E + *expert++]++;
 }
 
-/* Rows [first, first+n) of document i, which were read: ids, gates, positions, phases, nll. */
+/* Rows [first, first+n) of document i, which were read: ids, gates, norms, positions, phases, nll.
+ */
 static void check_rows(finder *f, size_t i, uint64_t first, size_t n)
 {
     const verifier *v = f->v;
@@ -157,6 +168,7 @@ static void check_rows(finder *f, size_t i, uint64_t first, size_t n)
         const uint16_t *expert = v->expert + t * width;
         bool bad = check_ids(f, expert, token);
         if (has_gates) check_gates(f, v->gate + t * width, expert, token);
+        if (v->norm) check_norms(f, v->norm + t * width, expert, token);
         if (v->pos[t] != token - begin || v->phase[t] >= GM_TRACE_N_PHASES)
             gm_trace_breach(f->check, GM_CHECK_TOKENS, "token %llu has position %u and phase %u",
                             (unsigned long long)token, v->pos[t], v->phase[t]);
@@ -233,6 +245,7 @@ static gm_status read_rows(verifier *v, uint64_t first, size_t n, gm_error *err)
     float *nll = info->has_nll ? v->nll : NULL, *gate = info->no_gates ? NULL : v->gate;
     v->first = first;
     gm_status status = gm_trace_read_routing(v->trace, first, n, v->expert, gate, NULL, NULL, err);
+    if (status == GM_OK && v->norm) status = gm_trace_read_norms(v->trace, first, n, v->norm, err);
     if (status != GM_OK) return status;
     return gm_trace_read_tokens(v->trace, first, n, NULL, v->pos, v->phase, nll, err);
 }

@@ -307,6 +307,13 @@ out:
     return status;
 }
 
+gm_status gm_trace_read_norms(gm_trace *trace, uint64_t first, size_t n, float *norm, gm_error *err)
+{
+    gm_status status = need(trace, GM_COL_NORM, "norms of experts' outputs", err);
+    if (status != GM_OK) return status;
+    return read_rows(trace, GM_COL_NORM, first, n, sizeof *norm, take_plain, norm, err);
+}
+
 gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32_t *token_id,
                                uint32_t *pos, uint8_t *phase, float *nll, gm_error *err)
 {

@@ -6,7 +6,18 @@
 const char *const gm_trace_phase_name[GM_TRACE_N_PHASES] = {"prompt", "generated", "template"};
 
 /* What a trace must have been recorded with to hold a column. */
-typedef enum need { ALWAYS, CHOICES, GATES, MARGINS, LOGITS, NLL, LANGUAGE, TEXT, SPELLING } need;
+typedef enum need {
+    ALWAYS,
+    CHOICES,
+    GATES,
+    NORMS,
+    MARGINS,
+    LOGITS,
+    NLL,
+    LANGUAGE,
+    TEXT,
+    SPELLING
+} need;
 
 typedef struct column_spec {
     const char *name;
@@ -74,6 +85,8 @@ static const column_spec COLUMN[GM_N_COLUMNS] = {
                             "what the tokens add, one after the other"},
     [GM_COL_LANGUAGE] = {"/samples/language", GM_H5_TEXT, "N", LANGUAGE, false, false,
                          "as the corpus names it; empty: it does not"},
+    [GM_COL_NORM] = {"/routing/output_norm", GM_H5_F32, "TLK", NORMS, true, true,
+                     "L2 norm of the expert's output, before the gate; NaN: row not finite"},
 };
 
 bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
@@ -82,6 +95,7 @@ bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
     case ALWAYS: return true;
     case CHOICES: return info->level >= GM_RECORD_CHOICES;
     case GATES: return info->level >= GM_RECORD_CHOICES && !info->no_gates;
+    case NORMS: return info->level >= GM_RECORD_CHOICES && info->has_norms;
     case MARGINS: return info->level >= GM_RECORD_CHOICES && !info->no_margins;
     case LOGITS: return info->level >= GM_RECORD_LOGITS;
     case NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
@@ -297,6 +311,7 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     info->has_spelling = info->level >= GM_RECORD_CHOICES && gm_h5_has(file, "/spelling");
     info->no_gates = info->level >= GM_RECORD_CHOICES && !gm_h5_has(file, "/routing/gate");
     info->no_margins = info->level >= GM_RECORD_CHOICES && !gm_h5_has(file, "/routing/margin");
+    info->has_norms = info->level >= GM_RECORD_CHOICES && gm_h5_has(file, "/routing/output_norm");
     info->has_language = gm_h5_has(file, "/samples/language");
     info->has_nll = has_nll != 0;
     info->renormalised = renormalised != 0;

@@ -37,6 +37,7 @@ typedef enum gm_trace_column {
     GM_COL_SPELT_OFFSET,
     GM_COL_SPELT_BYTES,
     GM_COL_LANGUAGE,
+    GM_COL_NORM,
     GM_N_COLUMNS
 } gm_trace_column;
 

@@ -10,9 +10,9 @@
 _Static_assert((int)GM_N_CHECKS <= (int)GM_MAX_CHECKS, "the caller's array");
 
 static const char *const CHECK_NAME[GM_N_CHECKS] = {
-    "digest",        "ids_in_range", "ids_distinct", "sentinels",    "gates_finite",
-    "gates_ordered", "tokens",       "counts_sum",   "counts_match", "load_entropy",
-    "nll",           "text",         "spelling",     "bad_rows"};
+    "digest",        "ids_in_range", "ids_distinct", "sentinels",  "gates_finite",
+    "gates_ordered", "norms",        "tokens",       "counts_sum", "counts_match",
+    "load_entropy",  "nll",          "text",         "spelling",   "bad_rows"};
 
 typedef struct verifier {
     gm_trace *trace;
@@ -156,6 +156,7 @@ static bool applies(const gm_trace_info *info, gm_check_id id)
     case GM_CHECK_COUNTS_MATCH: return info->level >= GM_RECORD_CHOICES;
     case GM_CHECK_GATES_FINITE:
     case GM_CHECK_GATES_ORDERED: return info->level >= GM_RECORD_CHOICES && !info->no_gates;
+    case GM_CHECK_NORMS: return info->has_norms;
     case GM_CHECK_NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
     case GM_CHECK_TEXT: return info->has_text;
     case GM_CHECK_SPELLING: return info->has_spelling;

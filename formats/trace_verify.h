@@ -13,6 +13,7 @@ typedef enum gm_check_id {
     GM_CHECK_SENTINELS,
     GM_CHECK_GATES_FINITE,
     GM_CHECK_GATES_ORDERED,
+    GM_CHECK_NORMS,
     GM_CHECK_TOKENS,
     GM_CHECK_COUNTS_SUM,
     GM_CHECK_COUNTS_MATCH,
@@ -27,7 +28,8 @@ typedef enum gm_check_id {
 /* Note the first breach of a check; later ones add nothing. */
 void gm_trace_breach(gm_trace_check *check, gm_check_id id, const char *fmt, ...) GM_PRINTF(3, 4);
 
-/* Check every document: its rows (ids, gates, positions, phases, nll), and its counts against them.
+/* Check every document: its rows (ids, gates, norms, positions, phases, nll), and its counts
+ * against them.
  *
  *   check  (GM_N_CHECKS)  breaches are noted here
  *   load   (L,E)          the stored counts of all documents are added here

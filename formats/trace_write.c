@@ -289,6 +289,7 @@ static gm_status append_tokens(gm_trace_writer *w, const gm_trace_block *block, 
     size_t T = block->n_rows;
     GM_TRY(append_experts(&column[GM_COL_EXPERT], block->expert, T, err));
     if (!w->info->no_gates) GM_TRY(append_halves(&column[GM_COL_GATE], block->gate, T, err));
+    if (w->info->has_norms) GM_TRY(gm_h5_column_append(&column[GM_COL_NORM], block->norm, T, err));
     if (!w->info->no_margins) {
         GM_TRY(append_halves(&column[GM_COL_MASS], block->mass, T, err));
         GM_TRY(append_halves(&column[GM_COL_MARGIN], block->margin, T, err));

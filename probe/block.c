@@ -34,6 +34,7 @@ void gm_probe_block_free(gm_probe_block *block)
     gm_free(block->counts);
     gm_free(block->expert);
     gm_free(block->gate);
+    gm_free(block->norm);
     gm_free(block->mass);
     gm_free(block->margin);
     gm_free(block->nll);
@@ -146,6 +147,7 @@ gm_trace_block gm_probe_block_view(const gm_probe_block *block)
                             .counts = block->counts,
                             .expert = block->expert,
                             .gate = block->gate,
+                            .norm = block->norm,
                             .mass = block->mass,
                             .margin = block->margin,
                             .token_id = block->token.at,

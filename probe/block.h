@@ -32,7 +32,7 @@ typedef struct gm_probe_block {
     /* routing: NULL where the record level has no use for it */
     uint32_t *counts;     /* (n_documents,L,E) */
     uint16_t *expert;     /* (T,L,K) */
-    float *gate;          /* (T,L,K) */
+    float *gate, *norm;   /* (T,L,K) */
     float *mass, *margin; /* (T,L) */
     float *nll;           /* (T) */
     uint32_t *pos;        /* (T) */

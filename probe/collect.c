@@ -75,6 +75,7 @@ static gm_status fill_info(gm_run *r, gm_error *err)
                         .has_spelling = r->o.spelling,
                         .has_language = r->o.language_field != NULL,
                         .has_nll = r->o.nll,
+                        .has_norms = r->o.norms,
                         .logits_rate = r->o.logits_rate,
                         .model = gm_path_name(r->o.model),
                         .architecture = m->architecture,
@@ -242,7 +243,8 @@ static void announce(const gm_run *r)
                 "computes all\n",
                 r->o.shard_i, r->o.shard_n, r->o.shard_n);
     fprintf(stderr, "recording %s: at most %s per token and %s per document, plus its text\n",
-            level[r->info.level], gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
+            r->info.has_norms ? "norms" : level[r->info.level],
+            gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
             gm_show_bytes(document, gm_trace_document_bytes(&r->info)));
     double most = most_documents(&r->o);
     if (most <= 0) return;

@@ -26,14 +26,18 @@ static gm_status read_record(gm_collect_options *o, gm_error *err)
         o->level = GM_RECORD_COUNTS;
     } else if (strcmp(o->record, "choices") == 0) {
         o->level = GM_RECORD_CHOICES;
+    } else if (strcmp(o->record, "norms") == 0) {
+        o->level = GM_RECORD_CHOICES;
+        o->norms = true;
     } else if (strncmp(o->record, "logits:", 7) == 0 &&
                gm_parse_f64(o->record + 7, &o->logits_rate) && o->logits_rate > 0 &&
                o->logits_rate <= 1) {
         o->level = GM_RECORD_LOGITS;
     } else {
-        return gm_fail(err, GM_EARG,
-                       "--record '%s': expected counts, choices or logits:RATE with 0 < RATE <= 1",
-                       o->record);
+        return gm_fail(
+            err, GM_EARG,
+            "--record '%s': expected counts, choices, norms or logits:RATE with 0 < RATE <= 1",
+            o->record);
     }
     return GM_OK;
 }
@@ -124,7 +128,7 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
     GM_TRY(read_record(o, err));
     GM_TRY(read_shard(o, err));
     if (o->nll && o->level == GM_RECORD_COUNTS)
-        GM_FAIL(GM_EARG, "--nll needs --record choices or logits:RATE");
+        GM_FAIL(GM_EARG, "--nll needs --record choices, norms or logits:RATE");
     if (!o->spelling && o->text)
         GM_FAIL(GM_EARG, "--no-spelling needs --no-text, or the texts themselves are kept");
     if (o->text || o->level == GM_RECORD_COUNTS) o->spelling = false;
@@ -150,7 +154,8 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
          "JSON field with the language; without it, gm-cluster guesses it from the text"},
         {.kind = GM_OPT_GROUP, .help = "What is recorded"},
         {GM_OPT_TEXT, "record", &o->record, 0, 0, "LEVEL",
-         "counts; choices; or logits:RATE, which adds the router logits of a share of tokens"},
+         "counts; choices; norms, which adds the norm of each chosen expert's output; or "
+         "logits:RATE, which adds the router logits of a share of tokens"},
         {GM_OPT_FLAG, "nll", &o->nll, 0, 0, NULL,
          "also record -ln p of every token; runs the LM head"},
         {GM_OPT_FLAG, "text", &o->text, 0, 0, NULL,

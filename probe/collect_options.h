@@ -19,6 +19,7 @@ typedef struct gm_collect_options {
     bool spelling; /* read: only where tokens are recorded and texts are not */
     /* read from the texts above */
     gm_record_level level;
+    bool norms;
     double logits_rate;
     uint32_t shard_i, shard_n; /* 0 of 1: the whole run */
 } gm_collect_options;

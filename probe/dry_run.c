@@ -19,6 +19,7 @@ double gm_trace_row_bytes(const gm_trace_info *info)
     if (info->level < GM_RECORD_CHOICES) return 0;
     double row = L * (K * (id + 2) + 4) + 13; /* ids, gates; mass, margin; /tokens */
     if (info->has_nll) row += 4;
+    if (info->has_norms) row += L * K * 4;
     if (info->level >= GM_RECORD_LOGITS) row += info->logits_rate * L * E * 2;
     return row;
 }

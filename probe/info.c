@@ -41,6 +41,7 @@ static void put_trace(gm_trace *trace, gm_json_out *out)
     gm_json_put_bool(out, "text", info->has_text);
     gm_json_put_bool(out, "spelling", info->has_spelling);
     gm_json_put_bool(out, "gates", info->level >= GM_RECORD_CHOICES && !info->no_gates);
+    gm_json_put_bool(out, "norms", info->has_norms);
     gm_json_put_bool(out, "margins", info->level >= GM_RECORD_CHOICES && !info->no_margins);
     gm_json_put_bool(out, "nll", info->has_nll);
     gm_json_put_string(out, "numerics", info->numerics);

@@ -16,6 +16,7 @@ static gm_runner_options runner_options(const gm_run *r, size_t context)
     const size_t least = (size_t)(o->min_tokens < o->doc_tokens ? o->min_tokens : o->doc_tokens);
     return (gm_runner_options){.level = o->level,
                                .nll = o->nll,
+                               .norms = o->norms,
                                .logits_rate = o->logits_rate,
                                .seed = (uint64_t)o->seed,
                                .step_tokens = (size_t)o->step_tokens,

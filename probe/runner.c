@@ -52,7 +52,8 @@ gm_session_options gm_runner_session(const gm_runner_options *o)
                                 .kv_rows = rows + pad + longest,
                                 .max_sequences = (int)most + 1,
                                 .fewer_do = true,
-                                .piece_rows = o->stream ? o->step_tokens : 0};
+                                .piece_rows = o->stream ? o->step_tokens : 0,
+                                .norms = o->norms};
 }
 
 /* After every layer of a streamed block: minutes pass until its end. */
@@ -91,6 +92,10 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
         r->record.mass = gm_alloc2(r->L, S, sizeof *r->record.mass);
         r->record.margin = gm_alloc2(r->L, S, sizeof *r->record.margin);
         fine = fine && r->record.gate && r->record.mass && r->record.margin;
+    }
+    if (options->norms) {
+        r->record.norm = gm_alloc2(r->L * S, r->K, sizeof *r->record.norm);
+        fine = fine && r->record.norm;
     }
     if (options->level >= GM_RECORD_LOGITS) {
         r->record.logits = gm_alloc2(r->L * S, r->E, sizeof *r->record.logits);
@@ -140,6 +145,7 @@ void gm_runner_free(gm_runner *r)
     gm_session_free(r->session);
     gm_free(r->record.expert);
     gm_free(r->record.gate);
+    gm_free(r->record.norm);
     gm_free(r->record.mass);
     gm_free(r->record.margin);
     gm_free(r->record.logits);
@@ -158,6 +164,7 @@ gm_runner_memory gm_runner_bytes(const gm_model *model, const gm_runner_options 
     uint64_t L = (uint64_t)info->n_moe_layers, E = (uint64_t)info->n_experts;
     uint64_t row = L * (uint64_t)info->n_chosen * 2;
     if (options->level >= GM_RECORD_CHOICES) row += L * ((uint64_t)info->n_chosen * 4 + 8) + 20;
+    if (options->norms) row += L * (uint64_t)info->n_chosen * 4;
     uint64_t logits = options->level >= GM_RECORD_LOGITS ? L * E * 4 : 0;
     uint64_t kept = (uint64_t)(options->logits_rate * (double)logits);
     uint64_t layers = options->stream ? (uint64_t)info->n_layers : 1; /* one of them is kept */
@@ -207,6 +214,10 @@ static gm_status make_room(const gm_runner *r, gm_probe_block *b, gm_error *err)
         b->pos = gm_alloc(T, sizeof *b->pos);
         fine = fine && b->expert && b->gate && b->mass && b->margin && b->pos;
     }
+    if (r->options.norms) {
+        b->norm = gm_alloc2(T, r->L * r->K, sizeof *b->norm);
+        fine = fine && b->norm;
+    }
     if (gives_nll(r)) {
         b->nll = gm_alloc(T, sizeof *b->nll);
         fine = fine && b->nll;
@@ -250,6 +261,7 @@ static void store_piece(gm_runner *r, gm_probe_block *b, const piece *p, size_t 
             size_t in = l * rows + from + i, out = (first + i) * r->L + l, K = r->K;
             memcpy(b->expert + out * K, r->record.expert + in * K, K * sizeof *b->expert);
             memcpy(b->gate + out * K, r->record.gate + in * K, K * sizeof *b->gate);
+            if (b->norm) memcpy(b->norm + out * K, r->record.norm + in * K, K * sizeof *b->norm);
             b->mass[out] = r->record.mass[in];
             b->margin[out] = r->record.margin[in];
         }

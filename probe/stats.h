@@ -15,6 +15,7 @@
 #include "formats/trace.h"
 #include "probe/best.h"
 #include "probe/measures.h"
+#include "probe/stats_outputs.h"
 #include "probe/stats_reuse.h"
 #include "probe/stats_rollout.h"
 #include "probe/stats_tokens.h"
@@ -82,7 +83,8 @@ typedef struct gm_stats {
     size_t cosine_documents; /* how many were drawn and have choices */
     gm_rollout rollout;      /* of a trace with generated tokens; else empty: no documents */
     bool has_routing;
-    gm_reuse reuse; /* where has_routing */
+    gm_reuse reuse;     /* where has_routing */
+    gm_outputs outputs; /* empty without norms */
     bool has_tokens;
     gm_token_counts by_token; /* where has_tokens */
 } gm_stats;
@@ -136,6 +138,11 @@ gm_status gm_stats_print(const gm_stats *stats, size_t top, gm_error *err) GM_MU
 /* The parts of both that are of neighbouring tokens and layers; where has_routing. */
 void gm_stats_put_reuse(const gm_stats *stats, gm_json_out *out);
 void gm_stats_print_reuse(const gm_stats *stats);
+
+/* The parts of both that are of norms of experts' outputs; where outputs.sum, the tables also where
+ * n_tokens > 0. GM_EMEM. */
+void gm_stats_put_outputs(const gm_stats *stats, gm_json_out *out);
+gm_status gm_stats_print_outputs(const gm_stats *stats, size_t top, gm_error *err) GM_MUST_USE;
 
 /* Of capacity: of a layer, of all. */
 void gm_stats_put_dropped(const gm_stats *stats, size_t l, gm_json_out *out);

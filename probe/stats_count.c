@@ -80,6 +80,7 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         GM_TRY(gm_stats_permute(s, trace, options->seed, err));
     }
     if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_stats_route(s, trace, options, err));
+    if (info->has_norms && !info->no_gates) GM_TRY(gm_outputs_count(&s->outputs, trace, err));
     if (info->no_gates || (s->router && gm_stats_router_sum(s, 0, s->L, GM_TRACE_GENERATED, -1).n))
         GM_TRY(gm_rollout_count(&s->rollout, trace, err));
 out:
@@ -100,6 +101,7 @@ void gm_stats_clear(gm_stats *s)
     gm_token_counts_clear(&s->by_token);
     gm_reuse_clear(&s->reuse);
     gm_rollout_clear(&s->rollout);
+    gm_outputs_clear(&s->outputs);
     *s = (gm_stats){0};
 }
 

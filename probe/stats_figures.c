@@ -70,6 +70,26 @@ static gm_status draw_load(const gm_stats *s, const gm_picture_target *to, gm_er
     return status;
 }
 
+/* Rows and columns as in draw_load: how often is told apart from how much. */
+static gm_status draw_outputs(const gm_stats *s, const gm_picture_target *to, gm_error *err)
+{
+    const size_t n = s->L * s->E;
+    float *reap = gm_alloc2(2, n, sizeof *reap);
+    if (reap == NULL) return gm_fail(err, GM_EMEM, "no memory for a heatmap");
+    float *ean = reap + n;
+    for (size_t i = 0; i < n; i++) {
+        reap[i] = (float)gm_outputs_relative_reap(&s->outputs, i / s->E, i % s->E);
+        ean[i] = (float)(gm_outputs_ean_share(&s->outputs, i / s->E, i % s->E) * (double)s->E);
+    }
+    const gm_heat_panel panel[] = {
+        {.title = "REAP, mean of gate times norm", .value = reap, .unit = "relative to the mean"},
+        {.title = "EAN, sum of norms", .value = ean, .unit = "relative to even"}};
+    const gm_heat_figure figure = by_expert(s, "How much the experts put out", panel, 2);
+    gm_status status = put_heat(&figure, to, err);
+    gm_free(reap);
+    return status;
+}
+
 static gm_status draw_subset(const gm_stats *s, size_t subset, const gm_picture_target *to,
                              gm_error *err)
 {
@@ -373,6 +393,7 @@ bool gm_stats_figure_there(const gm_stats *s, gm_stats_figure figure)
     case GM_FIGURE_INFORMATION: return s->information != NULL || s->has_tokens;
     case GM_FIGURE_TOGETHER: return s->has_tokens;
     case GM_FIGURE_NEXT: return s->has_tokens && s->L > 1;
+    case GM_FIGURE_OUTPUTS: return s->outputs.sum && s->n_tokens > 0;
     case GM_FIGURE_SUBSET: return s->S > 1;
     case GM_N_STATS_FIGURES: break;
     }
@@ -390,6 +411,7 @@ gm_status gm_stats_figure_draw(const gm_stats *s, gm_stats_figure figure, size_t
     case GM_FIGURE_INFORMATION: return draw_information(s, to, err);
     case GM_FIGURE_TOGETHER: return draw_pairs(s, false, to, err);
     case GM_FIGURE_NEXT: return draw_pairs(s, true, to, err);
+    case GM_FIGURE_OUTPUTS: return draw_outputs(s, to, err);
     case GM_FIGURE_SUBSET: return draw_subset(s, subset, to, err);
     case GM_N_STATS_FIGURES: break;
     }
@@ -427,7 +449,7 @@ gm_status gm_stats_write_figures(const gm_stats *s, const size_t *subset, size_t
                                  const char *folder, bool replace, gm_error *err)
 {
     static const char *const name[] = {"load",        "router",   "reuse", "cache",
-                                       "information", "together", "next"};
+                                       "information", "together", "next",  "outputs"};
     gm_status status = GM_OK;
     GM_TRY(gm_folder_make(folder, err));
     for (int i = 0; i < GM_FIGURE_SUBSET; i++) {

@@ -24,6 +24,7 @@ typedef enum gm_stats_figure {
     GM_FIGURE_INFORMATION, /* bits that an expert tells of subset and token id, by layer */
     GM_FIGURE_TOGETHER,    /* experts x experts in three layers: log2 of P(j | i) over P(j) */
     GM_FIGURE_NEXT,        /* the same, j of the next layer */
+    GM_FIGURE_OUTPUTS,     /* layers x experts: REAP, and share of EAN */
     GM_FIGURE_SUBSET,      /* layers x experts: OLMoE's specialisation and risk difference */
     GM_N_STATS_FIGURES
 } gm_stats_figure;

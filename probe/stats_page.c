@@ -223,6 +223,17 @@ out:
     return status;
 }
 
+static gm_status put_outputs(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    if (!gm_stats_figure_there(s, GM_FIGURE_OUTPUTS)) return GM_OK;
+    gm_html_heading(h, 2, "What the experts put out");
+    return put_figure(
+        h, s, GM_FIGURE_OUTPUTS, 0,
+        "Norms of the experts' outputs: REAP, the mean over an expert's tokens of gate "
+        "times norm, and EAN, the sum of the norms",
+        err);
+}
+
 /* ---- information and pairs ---- */
 
 static gm_status put_information(gm_html *h, const gm_stats *s, gm_error *err)
@@ -446,6 +457,7 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     GM_TRY(put_load(&h, s, err));
     GM_TRY(put_router(&h, s, err));
     GM_TRY(put_reuse(&h, s, err));
+    GM_TRY(put_outputs(&h, s, err));
     GM_TRY(put_information(&h, s, err));
     GM_TRY(put_pairs(&h, s, err));
     GM_TRY(put_subsets(&h, s, o, err));

@@ -174,6 +174,7 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     if (s->router) put_places(s, out);
     if (s->rollout.documents > 0) put_rollout(s, out);
     if (s->has_routing) gm_stats_put_reuse(s, out);
+    if (s->outputs.sum) gm_stats_put_outputs(s, out);
     if (s->has_tokens) gm_stats_put_tokens(s, out);
     gm_json_put_f64(out, "within_cosine", s->within_all);
     gm_json_put_f64(out, "between_cosine", s->between_all);
@@ -326,6 +327,10 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     if (s->router && s->n_tokens > 0) print_places(s);
     if (s->rollout.documents > 0) print_rollout(s);
     if (s->has_routing && s->reuse.tokens > 0) gm_stats_print_reuse(s);
+    if (s->outputs.sum && s->n_tokens > 0) {
+        gm_status status = gm_stats_print_outputs(s, top, err);
+        if (status != GM_OK) return status;
+    }
     if (s->has_tokens && s->by_token.layer[0].mutual.n > 0) gm_stats_print_tokens(s);
     return s->S >= 2 && top > 0 ? print_subsets(s, top, err) : GM_OK;
 }

@@ -21,6 +21,7 @@ typedef struct plan {
     bool packed;   /* one after another in steps of `step` rows, as gm-probe packs them */
     size_t piece;  /* steps go through the model layer by layer in pieces of so many rows; 0: not */
     const gm_edit *edit; /* NULL: none */
+    bool norms;          /* of what experts give are recorded */
 } plan;
 
 /* Everything that came out, rows in document order. */
@@ -29,6 +30,7 @@ typedef struct outcome {
     float *logits, *nll;                  /* (T,V), (T): of the next token */
     uint16_t *expert;                     /* (L,T,K) */
     float *gate, *mass, *margin, *router; /* (L,T,K), (L,T), (L,T), (L,T,E) */
+    float *norm;                          /* (L,T,K); zeros unless they are recorded */
     uint8_t *bad;                         /* (T) */
 } outcome;
 
@@ -65,6 +67,7 @@ static inline outcome outcome_create(const gm_model *model, size_t n_tokens)
     o.mass = gm_alloc(rows, sizeof(float));
     o.margin = gm_alloc(rows, sizeof(float));
     o.router = gm_alloc2(rows, o.n_experts, sizeof(float));
+    o.norm = gm_alloc2(rows, o.n_chosen, sizeof(float));
     o.bad = gm_alloc(n_tokens, 1);
     return o;
 }
@@ -72,7 +75,7 @@ static inline outcome outcome_create(const gm_model *model, size_t n_tokens)
 static inline void outcome_free(outcome *o)
 {
     gm_free(o->logits), gm_free(o->nll), gm_free(o->expert), gm_free(o->gate);
-    gm_free(o->mass), gm_free(o->margin), gm_free(o->router), gm_free(o->bad);
+    gm_free(o->mass), gm_free(o->margin), gm_free(o->router), gm_free(o->norm), gm_free(o->bad);
     *o = (outcome){0};
 }
 
@@ -87,6 +90,7 @@ static inline void outcome_move(outcome *all, size_t to, const outcome *step, si
         size_t a = l * all->n_tokens + to, b = l * step->n_tokens + from;
         memcpy(all->expert + a * k, step->expert + b * k, n * k * sizeof(uint16_t));
         memcpy(all->gate + a * k, step->gate + b * k, n * k * sizeof(float));
+        memcpy(all->norm + a * k, step->norm + b * k, n * k * sizeof(float));
         memcpy(all->mass + a, step->mass + b, n * sizeof(float));
         memcpy(all->margin + a, step->margin + b, n * sizeof(float));
         memcpy(all->router + a * e, step->router + b * e, n * e * sizeof(float));
@@ -142,6 +146,7 @@ static inline bool run_step(docs_run *r, outcome *all)
                         .mass = o.mass,
                         .margin = o.margin,
                         .logits = o.router,
+                        .norm = r->plan->norms ? o.norm : NULL,
                         .bad = o.bad};
     gm_result result = {.logits = o.logits, .nll = o.nll};
     const gm_status status =
@@ -185,7 +190,8 @@ static inline outcome run_docs(const gm_model *model, const docs *d, const plan 
                                   .max_rows = d->n_tokens,
                                   .kv_rows = d->n_tokens,
                                   .max_sequences = (int)d->n,
-                                  .piece_rows = p->piece};
+                                  .piece_rows = p->piece,
+                                  .norms = p->norms};
     gm_error err = {0};
     outcome all = outcome_create(model, d->n_tokens);
     docs_run r = {.model = model,
@@ -238,6 +244,7 @@ static inline void check_same(const char *what, const outcome *a, const outcome 
         {"expert", a->expert, b->expert,
          a->n_layers * a->n_tokens * a->n_chosen * sizeof(uint16_t)},
         {"gate", a->gate, b->gate, a->n_layers * a->n_tokens * a->n_chosen * sizeof(float)},
+        {"norm", a->norm, b->norm, a->n_layers * a->n_tokens * a->n_chosen * sizeof(float)},
         {"mass", a->mass, b->mass, a->n_layers * a->n_tokens * sizeof(float)},
         {"margin", a->margin, b->margin, a->n_layers * a->n_tokens * sizeof(float)},
         {"router", a->router, b->router, a->n_layers * a->n_tokens * a->n_experts * sizeof(float)},

@@ -170,6 +170,7 @@ static void mark_bad(const gm_step *s, const gm_record *record, size_t r)
         for (size_t i = at * k; i < (at + 1) * k; i++) {
             if (record->expert) record->expert[i] = GM_NO_EXPERT;
             if (record->gate) record->gate[i] = NAN;
+            if (record->norm) record->norm[i] = NAN;
         }
         if (record->mass) record->mass[at] = NAN;
         if (record->margin) record->margin[at] = NAN;

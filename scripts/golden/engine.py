@@ -12,12 +12,13 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, parallel, phimoe, tiny_tokenizers, windows
+from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, output_norms, parallel, phimoe, tiny_tokenizers, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
 LONG = ("deepseek-tiny", "gptoss-tiny", "gptoss-plain")  # a third block, and windows that end before the first
 LONG_LENGTHS = (1, 17, 70)
+NORMED = ("olmoe-tiny", "gptoss-plain", "gemma4-tiny")  # with norms of experts' outputs: plain, with biases, with a scale of each expert
 STEERED = 1  # the sequence that is steered and continued
 NEW_TOKENS = 16
 APART = 8  # logits are stored of every eighth token and of the last of each sequence; of all others their nll
@@ -274,8 +275,16 @@ def make_model(folder, name):
     info["math_fields"] = math_fields(config, weights, sequences, stored_logits(runs, sequences))
     check_weights(config, weights, sequences, tensors, model.moe_layers)
     common.write_tensors(folder / "golden.safetensors", tensors)
+    if name in NORMED:
+        write_norms(folder, sequences, tensors["expert_id"])
     common.write_json(folder / "golden.json", info)
     return info
+
+
+def write_norms(folder, sequences, expert_id):
+    """norms.safetensors: norm [L, T, K], of what the experts of transformers give, at the places of expert_id."""
+    norm = output_norms.in_order(common.transformers_model(folder), sequences, expert_id)
+    common.write_tensors(folder / "norms.safetensors", {"norm": norm})
 
 
 def pack(sequences, runs):

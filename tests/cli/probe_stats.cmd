@@ -33,6 +33,28 @@ gm-probe stats logits.h5 --top 0 --permutations 0 --vocabulary 0 | sed -n '1,5p;
 gm-probe stats logits.h5 --top 1 --vocabulary 20 --min-support 900 | sed -n '/token ids/,$p'
 gm-probe stats logits.h5 --olmoe --json | grep -o '"olmoe_script":{"vocabulary_specialisation":[0-9.]*'
 
+echo "-- with norms of experts' outputs; nothing else of the trace differs; shared out and merged:"
+norms() { gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --quiet --record norms "$@"; }
+norms -o norms.h5 > /dev/null
+gm-probe verify norms.h5 | grep norms
+gm-probe info norms.h5 --json | grep -o '"record":"[a-z]*"\|"norms":[a-z]*'
+gm-probe stats norms.h5 --top 2 --permutations 0 --vocabulary 0 | sed -n '/^norms/,/^mean/p'
+gm-probe stats norms.h5 --json > norms.json
+gm-probe stats norms.h5 --report norms.html --figures n > /dev/null; ls n | grep outputs | tr '\n' ' '
+grep -o '<h2>What the experts put out' norms.html
+gm-probe stats norms.h5 --json | grep -o '"outputs":{.*}]},"by_token"' | grep -o '"[a-z_]*":' | sort | uniq -c
+for array in counts expert_id gate topk_mass margin; do
+    gm-probe export t.h5 --array $array -o without.npy --force --quiet > /dev/null
+    gm-probe export norms.h5 --array $array -o with.npy --force --quiet > /dev/null
+    same without.npy with.npy $array
+done
+for i in 0 1; do norms -o shared.h5 --shard $i/2 > /dev/null; done
+gm-probe merge shared.h5.parts -o shared.h5 > /dev/null && gm-probe merge shared.h5.parts --index -o index.h5 > /dev/null
+for trace in shared.h5 index.h5; do
+    gm-probe stats $trace --json > merged.json && same norms.json merged.json $trace
+done
+run gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --quiet --resume -o norms.h5
+
 echo "-- a page and pictures, twice the same bytes; nothing is replaced unasked:"
 gm-probe stats t.h5 --report a.html --figures f --subset soup --expert 3:0 --top 2 --model "$TINY" > /dev/null
 gm-probe stats t.h5 --report b.html --figures g --subset soup --expert 3:0 --top 2 --model "$TINY" > /dev/null

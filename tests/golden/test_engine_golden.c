@@ -28,7 +28,7 @@ static bool on_gpu(void)
 }
 
 /* Reasons of the tolerances: tests/golden/README.md. */
-static const double LOGIT = 1e-4, GATE = 1e-5, MARGIN = 2e-4;
+static const double LOGIT = 1e-4, GATE = 1e-5, MARGIN = 2e-4, NORM = 1e-4;
 
 typedef struct golden {
     gm_checkpoint *file;
@@ -164,6 +164,40 @@ static void prefill_agrees(void)
         for (size_t i = 0; i < N_DOCS; i++)
             for (size_t t = d.offset[i]; t + 1 < d.offset[i + 1]; t++)
                 CHECK_NEAR(o.nll[t], nll[t + 1], LOGIT);
+        outcome_free(&o);
+        gm_model_close(model);
+        golden_close(&g);
+    }
+}
+
+/* What experts give has the norms that transformers' experts have: plain ones, with biases, each
+ * with a scale. */
+static void norms_agree(void)
+{
+    static const char *const normed[] = {"olmoe-tiny", "gptoss-plain", "gemma4-tiny"};
+    if (on_gpu()) TEST_SKIP("norms are recorded on the CPU only");
+    for (size_t m = 0; m < 3; m++) {
+        char path[4096];
+        gm_error err = {0};
+        gm_checkpoint *file = NULL;
+        golden g = golden_open(normed[m]);
+        gm_model *model = open_golden(normed[m]);
+        docs d = all_docs(&g);
+        outcome o = run_docs(model, &d, &(plan){.threads = 2, .step = 512, .norms = true});
+        snprintf(path, sizeof path, MODELS "%s/norms.safetensors", normed[m]);
+        CHECK_OK(gm_checkpoint_open(&file, path, &err), err);
+        const gm_tensor *want = gm_checkpoint_find(file, "norm");
+        const size_t n = o.n_layers * o.n_tokens * o.n_chosen;
+        CHECK_INT(want->dim[0] * want->dim[1] * want->dim[2], n);
+        double most = 0.0;
+        for (size_t i = 0; i < n; i++) {
+            const double norm = (double)((const float *)want->data)[i];
+            const double by = fabs((double)o.norm[i] / norm - 1.0);
+            CHECK_NEAR(by, 0.0, NORM);
+            most = fmax(most, by);
+        }
+        printf("%s: %zu norms within %.2g\n", normed[m], n, most);
+        gm_checkpoint_close(file);
         outcome_free(&o);
         gm_model_close(model);
         golden_close(&g);
@@ -318,5 +352,5 @@ static void every_field_counts(void)
     }
 }
 
-TESTS(TEST(prefill_agrees), TEST(step_by_step_is_prefill), TEST(steering_agrees),
+TESTS(TEST(prefill_agrees), TEST(norms_agree), TEST(step_by_step_is_prefill), TEST(steering_agrees),
       TEST(greedy_agrees), TEST(every_field_counts))

@@ -50,7 +50,8 @@ static void bad_rows_stay_in_their_document(void)
     for (int n = GM_NUMERICS_F32; n <= GM_NUMERICS_BF16; n++) {
         gm_model *model = open_model("poisoned", (gm_numerics)n, NULL);
         docs a = {2, 2 * T, clean, offset}, b = {2, 2 * T, dirty, offset};
-        const plan p = {.threads = 2, .step = 512, .together = true};
+        const plan p = {
+            .threads = 2, .step = 512, .together = true, .norms = test_device() == NULL};
         outcome want = run_docs(model, &a, &p), got = run_docs(model, &b, &p);
         outcome single = run_docs(model, &b, &(plan){.threads = 1, .step = 1});
         for (size_t t = 0; t < 2 * T; t++) CHECK_INT(got.bad[t], t >= 5 && t < T);
@@ -66,6 +67,7 @@ static void bad_rows_stay_in_their_document(void)
                 size_t at = l * got.n_tokens + t;
                 CHECK(got.expert[at * got.n_chosen] == GM_NO_EXPERT && isnan(got.margin[at]));
                 CHECK(isnan(got.gate[at * got.n_chosen]) && isnan(got.mass[at]));
+                CHECK(!p.norms || isnan(got.norm[at * got.n_chosen]));
             }
         outcome_free(&want), outcome_free(&got), outcome_free(&single);
         gm_model_close(model);

@@ -68,6 +68,14 @@ static void check_block(gm_trace *trace, const sample *one, size_t document, uin
     CHECK_OK(gm_trace_read_tokens(trace, token, SAMPLE_ROWS, token_id, pos, phase, nll, &err), err);
     CHECK(memcmp(expert, one->expert, sizeof expert) == 0);
     CHECK(memcmp(gate, one->gate, sizeof gate) == 0); /* all of them are halves */
+    static float norm[SAMPLE_ROWS * SAMPLE_L * SAMPLE_K];
+    if (one->info.has_norms) {
+        CHECK_OK(gm_trace_read_norms(trace, token, SAMPLE_ROWS, norm, &err), err);
+        CHECK_BYTES(norm, one->norm, sizeof norm);
+    } else {
+        CHECK_FAILS(gm_trace_read_norms(trace, token, SAMPLE_ROWS, norm, &err), err, GM_EABSENT,
+                    "was recorded without norms of experts' outputs");
+    }
     CHECK(memcmp(mass, one->mass, sizeof mass) == 0);
     CHECK(memcmp(margin, one->margin, sizeof margin) == 0);
     CHECK(memcmp(token_id, one->token_id, sizeof token_id) == 0);
@@ -105,6 +113,7 @@ static void comes_back_as_written(void)
             gm_error err = {0};
             gm_trace *trace = NULL;
             sample_fill(&s[0], level, experts[i], 0);
+            if (i % 2 == 0 && level > GM_RECORD_COUNTS) sample_norms(&s[0]);
             sample_write(&s[0], "one.h5");
             CHECK_OK(gm_trace_open(&trace, "one.h5", &err), err);
             if (trace == NULL) continue;
@@ -314,8 +323,10 @@ static void verify_finds_breaches(void)
         {"nll", "token 2 at position 2 has nll -1"},
         {"tokens", "row 1 of logits belongs to token 40, expected 4 to 39"},
         {"tokens", "row 1 of logits belongs to token 3, expected 4 to 39"},
+        {"norms", "token 1 layer 2 choice 1 has norm inf"},
+        {"norms", "token 1 layer 2 choice 0 has norm -1"},
     };
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 10; i++) {
         gm_error err = {0};
         gm_trace *trace = NULL;
         gm_trace_check check[GM_MAX_CHECKS];
@@ -331,6 +342,9 @@ static void verify_finds_breaches(void)
         if (i == 5) s[0].nll[2] = -1;
         if (i == 6) s[0].logit_row[1] = SAMPLE_ROWS;
         if (i == 7) s[0].logit_row[1] = s[0].logit_row[0];
+        if (i >= 8) sample_norms(&s[0]);
+        if (i == 8) s[0].norm[11] = INFINITY;
+        if (i == 9) s[0].norm[10] = -1;
         sample_write(&s[0], "bad.h5");
         CHECK_OK(gm_trace_open(&trace, "bad.h5", &err), err);
         CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);

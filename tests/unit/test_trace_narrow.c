@@ -26,6 +26,7 @@ typedef struct rows {
     uint16_t expert[MOST_ROWS * SAMPLE_L * SAMPLE_K];
     float gate[MOST_ROWS * SAMPLE_L * SAMPLE_K], mass[MOST_ROWS * SAMPLE_L],
         margin[MOST_ROWS * SAMPLE_L], nll[MOST_ROWS];
+    float norm[MOST_ROWS * SAMPLE_L * SAMPLE_K]; /* zeros unless recorded */
     uint32_t token_id[MOST_ROWS], pos[MOST_ROWS];
     uint8_t phase[MOST_ROWS];
     size_t end[MOST_DOCUMENTS];
@@ -45,6 +46,8 @@ static void read_rows(rows *r, gm_trace *trace)
         CHECK_OK(gm_trace_read_routing(trace, t, m, r->expert + t * LK, r->gate + t * LK,
                                        r->mass + t * L, r->margin + t * L, &err),
                  err);
+        if (gm_trace_get_info(trace)->has_norms)
+            CHECK_OK(gm_trace_read_norms(trace, t, m, r->norm + t * LK, &err), err);
         CHECK_OK(gm_trace_read_tokens(trace, t, m, r->token_id + t, r->pos + t, r->phase + t,
                                       r->nll + t, &err),
                  err);
@@ -64,6 +67,8 @@ static void check_token(const rows *got, size_t p, const rows *want, size_t w)
                     SAMPLE_K * sizeof *got->expert);
         CHECK_BYTES(got->gate + a * SAMPLE_K, want->gate + b * SAMPLE_K,
                     SAMPLE_K * sizeof *got->gate);
+        CHECK_BYTES(got->norm + a * SAMPLE_K, want->norm + b * SAMPLE_K,
+                    SAMPLE_K * sizeof *got->norm);
         CHECK(got->mass[a] == want->mass[b] && got->margin[a] == want->margin[b]);
     }
     CHECK_INT(got->token_id[p], want->token_id[w]);
@@ -95,6 +100,8 @@ static void check_part(const char *path)
     read_rows(&narrow, b);
     const gm_trace_info *info = gm_trace_get_info(b);
     CHECK_INT(info->n_layers, PART_L);
+    CHECK_INT(info->has_norms, !info->has_text);
+    CHECK((whole.norm[MOST_ROWS * SAMPLE_L * SAMPLE_K - 1] > 0) == info->has_norms);
     CHECK_BYTES(info->layer_of_moe, PART_LAYER, sizeof PART_LAYER);
     CHECK_INT(gm_trace_get_whole_info(b)->n_layers, SAMPLE_L);
     CHECK_INT(gm_trace_get_whole_samples(b)->n, MOST_DOCUMENTS);
@@ -126,7 +133,8 @@ static void check_part(const char *path)
 
 static sample s[BLOCKS];
 
-/* Two blocks in one file and behind an index; with texts, and with the spelling of tokens. */
+/* Two blocks in one file and behind an index; with texts, and with the spelling of tokens and norms
+ * of experts' outputs. */
 static void write_both(bool texts)
 {
     static const char *const shard[BLOCKS] = {"0.h5", "1.h5"};
@@ -134,6 +142,7 @@ static void write_both(bool texts)
     for (uint64_t b = 0; b < BLOCKS; b++) {
         sample_fill(&s[b], GM_RECORD_CHOICES, E, b);
         if (!texts) sample_spell(&s[b]);
+        if (!texts) sample_norms(&s[b]);
         s[b].info.has_text = texts;
         s[b].block.more = b + 1 < BLOCKS;
         sample_write(&s[b], shard[b]);
