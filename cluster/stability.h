@@ -7,8 +7,8 @@
  * of its points with those of a cluster of the run (Hennig 2007; > .75 stable, < .5 doubtful).
  * Seeds: the same points, or where there are too many a sample of them, min-cluster-size in
  * proportion; runs share neighbours and eigenvectors, and differ in the noise of the start, the
- * order of the points and all random points of the layout. Halves: points of even and of odd place, which content alone
- * decides, from their neighbours on.
+ * order of the points and all random points of the layout. Halves: points of even and of odd place,
+ * which content alone decides, from their neighbours on.
  */
 #ifndef GM_STABILITY_H
 #define GM_STABILITY_H

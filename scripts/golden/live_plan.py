@@ -67,7 +67,8 @@ def make_plans(gm_steer, folder, config, work):
     n_moe = min(n_moe, config.get("moe_layer_end_index", n_moe - 1) + 1)
     n_experts = next(config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts") if key in config)
     rng = np.random.default_rng(1)
-    for name, layers in (("all layers", f"0-{n_layers - 1}"), ("two layers", f"1-{n_layers - 1}"), ("experts taken out", "0-1")):
+    second = min(1, n_layers - 1)
+    for name, layers in (("all layers", f"0-{n_layers - 1}"), ("two layers", f"{second}-{n_layers - 1}"), ("experts taken out", f"0-{second}")):
         bias = rng.normal(scale=1.5, size=(n_moe, n_experts)).astype("<f4")
         if name == "experts taken out":
             bias[:, ::3] = -np.inf
