@@ -15,7 +15,7 @@ static int sequences_of(const gm_arch *arch, const gm_session_options *o)
     return o->max_sequences < most ? o->max_sequences : (int)most;
 }
 
-/* Options with 0 threads resolved; false when something is out of range. */
+/* Options with 0 threads resolved. GM_EARG when something is out of range. */
 static gm_status check_options(const gm_arch *arch, const gm_session_options *asked,
                                gm_session_options *out, gm_error *err)
 {
