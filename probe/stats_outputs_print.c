@@ -80,9 +80,10 @@ static gm_status print_extreme(const gm_stats *s, size_t l, double sign, gm_erro
 {
     gm_best best = {0};
     gm_status status = find_extremes(&best, &s->outputs, l, l + 1, 1, sign, err);
-    if (best.n > 0)
-        printf(" | %5zu %7.3f", best.at[0] % s->E,
-               gm_outputs_relative_reap(&s->outputs, l, best.at[0] % s->E));
+    if (best.n > 0) {
+        const size_t e = best.at[0] - l * s->E;
+        printf(" | %5zu %7.3f", e, gm_outputs_relative_reap(&s->outputs, l, e));
+    }
     gm_best_clear(&best);
     return status;
 }
