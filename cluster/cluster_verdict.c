@@ -5,6 +5,7 @@
 #include "cluster/summary.h"
 #include "text/terminal.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -186,10 +187,9 @@ static void say_largest(gm_json_out *out, const gm_analysis *a)
     if (share > 1.25 * top)
         say(out, GM_VERDICT_DOUBT, "cluster 0",
             "Cluster 0 holds %.0f %% of the documents; with other seeds the largest cluster holds "
-            "%.0f to %.0f %%, so it may be several clusters in one. Try --seed %llu, or "
+            "%.0f to %.0f %%, so it may be several clusters in one. Try --seed %" PRIu64 ", or "
             "--max-cluster-size (also in recut)",
-            100 * share, 100 * (double)least / (double)runs, 100 * top,
-            (unsigned long long)s->seed[0].seed);
+            100 * share, 100 * (double)least / (double)runs, 100 * top, s->seed[0].seed);
 }
 
 /* The clusters whose figure is poor, by number. */

@@ -1,10 +1,10 @@
 /* find.c - gm-cluster find: the clusters nearest to given words. */
 #include "base/cli.h"
 #include "base/json.h"
-#include "cluster/word_search.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
 #include "cluster/summary.h"
+#include "cluster/word_search.h"
 #include "text/terminal.h"
 
 #include <math.h>

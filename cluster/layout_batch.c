@@ -8,8 +8,9 @@
  * serial descent, with 16 they do not (digits of scikit-learn: ARI .83 against .90 and .90).
  *
  * The seed shuffles the points; `order` names the point at each place. Groups are runs of
- * places, and a point goes through its neighbours by their places, so that nothing of the
- * result hangs on how points happen to be numbered (NOTES, "What the seed decides").
+ * places, and a point goes through its neighbours by their places: in the order in which
+ * points are numbered, that would be a chance which another seed leaves as it is (NOTES,
+ * "What the seed decides").
  */
 #include "base/cli.h"
 #include "base/rng.h"

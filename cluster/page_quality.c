@@ -175,7 +175,7 @@ static const char *meaning_of(const char *name)
 /* What the lights say, and by which limits, stands there. */
 static const char *shown_meaning(const char *name)
 {
-    const bool lit = strncmp(name, "verdict", 7) == 0 || strncmp(name, "thresholds", 10) == 0;
+    const bool lit = strcmp(name, "verdict") == 0 || strcmp(name, "thresholds") == 0;
     return lit ? NULL : meaning_of(name);
 }
 

@@ -4,9 +4,10 @@
  *
  * Steps as in umap-learn (graph.h, curve.h, eigen.h), then one of two layouts:
  *   reference  umap-learn's serial descent, move by move, its tau88 random numbers
- *   batch      (default) an epoch moves every point at once, each point going through its
- *              own edges in order against where the others were before the epoch; random
- *              numbers by (seed, point, epoch). Any number of threads gives the same bits.
+ *   batch      (default) the seed puts the points into an order and so into groups; a group
+ *              moves at once, each point going through its own edges in that order against
+ *              where the others were before; random numbers by (seed, point, epoch). Any
+ *              number of threads gives the same bits.
  * Neither ever gives NaN: points without an edge are set on a ring around the map.
  * Either can be densMAP's (density.h).
  *

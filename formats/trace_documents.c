@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "formats/trace_verify.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -100,21 +101,20 @@ static bool check_ids(finder *f, const uint16_t *expert, uint64_t token)
                 n_none++;
             } else if (e >= v->E) {
                 gm_trace_breach(f->check, GM_CHECK_IDS_IN_RANGE,
-                                "token %llu layer %d chose expert %u, expected less than %d",
-                                (unsigned long long)token, l, e, v->E);
+                                "token %" PRIu64 " layer %d chose expert %u, expected less than %d",
+                                token, l, e, v->E);
                 bad = true; /* it cannot be counted */
             } else if (f->seen[e] == f->n_seen) {
                 gm_trace_breach(f->check, GM_CHECK_IDS_DISTINCT,
-                                "token %llu layer %d chose expert %u twice",
-                                (unsigned long long)token, l, e);
+                                "token %" PRIu64 " layer %d chose expert %u twice", token, l, e);
             } else {
                 f->seen[e] = f->n_seen;
             }
         }
         if (n_none != 0 && n_none != v->K)
             gm_trace_breach(f->check, GM_CHECK_SENTINELS,
-                            "token %llu layer %d has %d sentinels of %d", (unsigned long long)token,
-                            l, n_none, v->K);
+                            "token %" PRIu64 " layer %d has %d sentinels of %d", token, l, n_none,
+                            v->K);
         bad = bad || n_none > 0;
     }
     return bad;
@@ -128,12 +128,12 @@ static void check_gates(finder *f, const float *gate, const uint16_t *expert, ui
         for (int k = 0; k < K; k++) {
             if (!isfinite(gate[k]))
                 gm_trace_breach(f->check, GM_CHECK_GATES_FINITE,
-                                "token %llu layer %d gate %d is %g", (unsigned long long)token, l,
-                                k, (double)gate[k]);
+                                "token %" PRIu64 " layer %d gate %d is %g", token, l, k,
+                                (double)gate[k]);
             if (k > 0 && !(gate[k] <= gate[k - 1]))
                 gm_trace_breach(f->check, GM_CHECK_GATES_ORDERED,
-                                "token %llu layer %d gate %d is above gate %d",
-                                (unsigned long long)token, l, k, k - 1);
+                                "token %" PRIu64 " layer %d gate %d is above gate %d", token, l, k,
+                                k - 1);
         }
     }
 }
@@ -143,8 +143,9 @@ static void check_norms(finder *f, const float *norm, const uint16_t *expert, ui
     const int K = f->v->K;
     for (int i = 0; i < f->v->L * K; i++)
         if (expert[i] != GM_TRACE_NO_EXPERT && !(norm[i] >= 0 && norm[i] < INFINITY))
-            gm_trace_breach(f->check, GM_CHECK_NORMS, "token %llu layer %d choice %d has norm %g",
-                            (unsigned long long)token, i / K, i % K, (double)norm[i]);
+            gm_trace_breach(f->check, GM_CHECK_NORMS,
+                            "token %" PRIu64 " layer %d choice %d has norm %g", token, i / K, i % K,
+                            (double)norm[i]);
 }
 
 /* Add the chosen of one good row to the document's counts. */
@@ -170,11 +171,12 @@ static void check_rows(finder *f, size_t i, uint64_t first, size_t n)
         if (has_gates) check_gates(f, v->gate + t * width, expert, token);
         if (v->norm) check_norms(f, v->norm + t * width, expert, token);
         if (v->pos[t] != token - begin || v->phase[t] >= GM_TRACE_N_PHASES)
-            gm_trace_breach(f->check, GM_CHECK_TOKENS, "token %llu has position %u and phase %u",
-                            (unsigned long long)token, v->pos[t], v->phase[t]);
+            gm_trace_breach(f->check, GM_CHECK_TOKENS,
+                            "token %" PRIu64 " has position %u and phase %u", token, v->pos[t],
+                            v->phase[t]);
         if (has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
-            gm_trace_breach(f->check, GM_CHECK_NLL, "token %llu at position %u has nll %g",
-                            (unsigned long long)token, v->pos[t], (double)v->nll[t]);
+            gm_trace_breach(f->check, GM_CHECK_NLL, "token %" PRIu64 " at position %u has nll %g",
+                            token, v->pos[t], (double)v->nll[t]);
         if (v->phase[t] == GM_TRACE_TEMPLATE) continue;
         f->n_counted++;
         if (bad)
@@ -196,8 +198,9 @@ static void check_sums(finder *f, size_t i, const uint32_t *stored)
         for (int e = 0; e < f->v->E; e++) sum += stored[l * f->v->E + e];
         if (sum != want)
             gm_trace_breach(f->check, GM_CHECK_COUNTS_SUM,
-                            "counts of document %zu layer %d sum to %llu, expected (%u - %u) * %d",
-                            i, l, (unsigned long long)sum, s->n_tokens[i], s->bad[i], f->v->K);
+                            "counts of document %zu layer %d sum to %" PRIu64
+                            ", expected (%u - %u) * %d",
+                            i, l, sum, s->n_tokens[i], s->bad[i], f->v->K);
     }
 }
 

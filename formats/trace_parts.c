@@ -3,6 +3,7 @@
 
 #include "formats/shards.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,11 +144,11 @@ static gm_status measure_shard(gm_trace *trace, size_t i, gm_error *err)
     GM_TRY(gm_trace_open_part(trace, i, err));
     trace->part[i].sizes = f->sizes;
     if (f->number < (int64_t)i)
-        GM_FAIL(GM_EFORMAT, "'%s' and '%s' both hold block %lld", trace->part[i - 1].path, f->path,
-                (long long)f->number);
+        GM_FAIL(GM_EFORMAT, "'%s' and '%s' both hold block %" PRId64, trace->part[i - 1].path,
+                f->path, f->number);
     if (f->number > (int64_t)i)
-        GM_FAIL(GM_EFORMAT, "block %zu is missing: the next one found, '%s', is block %lld", i,
-                f->path, (long long)f->number);
+        GM_FAIL(GM_EFORMAT, "block %zu is missing: the next one found, '%s', is block %" PRId64, i,
+                f->path, f->number);
     if ((f->more != 0) != (i + 1 < trace->n_parts))
         GM_FAIL(GM_EFORMAT, "'%s' %s; finish the run with --resume", f->path,
                 f->more ? "is not the corpus's last block"
@@ -181,9 +182,9 @@ static gm_status measure(gm_trace *trace, gm_error *err)
     }
     if (!trace->is_shards && (sum->N != head->N || sum->T != head->T || sum->S != head->S))
         GM_FAIL(GM_EFORMAT,
-                "the shards of '%s' hold %llu documents and %llu tokens, expected %llu and %llu",
-                trace->head.path, (unsigned long long)sum->N, (unsigned long long)sum->T,
-                (unsigned long long)head->N, (unsigned long long)head->T);
+                "the shards of '%s' hold %" PRIu64 " documents and %" PRIu64
+                " tokens, expected %" PRIu64 " and %" PRIu64,
+                trace->head.path, sum->N, sum->T, head->N, head->T);
 out:
     return status;
 }

@@ -3,6 +3,7 @@
 #include "formats/trace_parts.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -129,9 +130,9 @@ static gm_status for_rows(gm_trace *trace, gm_trace_column column, uint64_t firs
     gm_status status = GM_OK;
     uint64_t rows = gm_trace_rows(column, &trace->sizes);
     if (first > rows || n > rows - first)
-        return gm_fail(err, GM_EARG, "rows %llu to %llu requested from '%s', which has %llu",
-                       (unsigned long long)first, (unsigned long long)(first + n), trace->head.path,
-                       (unsigned long long)rows);
+        return gm_fail(err, GM_EARG,
+                       "rows %" PRIu64 " to %" PRIu64 " requested from '%s', which has %" PRIu64,
+                       first, first + n, trace->head.path, rows);
     size_t done = 0;
     for (size_t i = 0; i < trace->n_parts && done < n; i++) {
         const gm_trace_part *part = &trace->part[i];
@@ -245,9 +246,9 @@ static gm_status for_kept(gm_trace *trace, gm_trace_column column, uint64_t firs
     const size_t most = READ_BYTES / whole + 1;
     const uint64_t rows = column == GM_COL_COUNTS ? view->samples.n : gm_trace_n_tokens(trace);
     if (first > rows || n > rows - first)
-        return gm_fail(err, GM_EARG, "rows %llu to %llu requested of a part with %llu",
-                       (unsigned long long)first, (unsigned long long)(first + n),
-                       (unsigned long long)rows);
+        return gm_fail(err, GM_EARG,
+                       "rows %" PRIu64 " to %" PRIu64 " requested of a part with %" PRIu64, first,
+                       first + n, rows);
     uint64_t *row = gm_alloc(n, sizeof *row);
     uint8_t *stretch = gm_alloc2(most, whole, 1);
     if (!row || !stretch) GM_FAIL(GM_EMEM, "no memory to read '%s'", trace->head.path);

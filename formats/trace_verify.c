@@ -2,6 +2,7 @@
  * the one and compared with the other. */
 #include "formats/trace_verify.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,9 +76,9 @@ static gm_status check_logit_tokens(verifier *v, gm_error *err)
         for (size_t i = 0; i < n; i++) {
             if (token[i] < least || token[i] >= n_tokens)
                 gm_trace_breach(v->check, GM_CHECK_TOKENS,
-                                "row %llu of logits belongs to token %llu, expected %llu to %llu",
-                                (unsigned long long)(first + i), (unsigned long long)token[i],
-                                (unsigned long long)least, (unsigned long long)n_tokens - 1);
+                                "row %" PRIu64 " of logits belongs to token %" PRIu64
+                                ", expected %" PRIu64 " to %" PRIu64,
+                                first + i, token[i], least, n_tokens - 1);
             least = token[i] + 1;
         }
     }

@@ -3,6 +3,7 @@
 #include "formats/names.h"
 #include "formats/trace_parts.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { CONVERT_ITEMS = 1 << 18 }; /* converted at a time: 512 KiB of halves */
@@ -353,8 +354,8 @@ static gm_status check_block(const gm_trace_info *info, const gm_trace_block *bl
     for (size_t i = 0; i < block->n_documents; i++) rows += block->document[i].n_rows;
     if (info->level >= GM_RECORD_CHOICES && rows != block->n_rows)
         return gm_fail(err, GM_EARG,
-                       "the documents of a block have %llu rows, but the block has %zu",
-                       (unsigned long long)rows, block->n_rows);
+                       "the documents of a block have %" PRIu64 " rows, but the block has %zu",
+                       rows, block->n_rows);
     if (!info->has_spelling) return GM_OK;
     if (info->level < GM_RECORD_CHOICES || block->spelling == NULL)
         return gm_fail(err, GM_EARG,

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "engine/engine.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,9 +67,10 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
         }
     }
     if (n < 1 || n > 100000 || i < 0 || i >= n)
-        return gm_fail(err, GM_EARG, "%s %lld of %lld: expected i/N with 0 <= i < N%s",
-                       o->shard ? "--shard" : "task (by Slurm's or MPI's environment)",
-                       (long long)i, (long long)n, o->shard ? "" : ", or --shard 0/1 for all");
+        return gm_fail(err, GM_EARG,
+                       "%s %" PRId64 " of %" PRId64 ": expected i/N with 0 <= i < N%s",
+                       o->shard ? "--shard" : "task (by Slurm's or MPI's environment)", i, n,
+                       o->shard ? "" : ", or --shard 0/1 for all");
     o->shard_i = (uint32_t)i;
     o->shard_n = (uint32_t)n;
     return GM_OK;

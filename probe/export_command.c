@@ -13,6 +13,8 @@
 #include "probe/export_arrays.h"
 #include "probe/probe_commands.h"
 
+#include <inttypes.h>
+
 typedef enum export_format { EXPORT_NPY, EXPORT_CSV, EXPORT_JSONL } export_format;
 
 typedef struct export_options {
@@ -36,8 +38,8 @@ static void write_csv(FILE *to, gm_trace *trace, const gm_export_range *range)
         gm_csv_put(to, s->id[i]);
         fprintf(to, ",%s,", hex);
         gm_csv_put(to, s->subset_name[s->subset[i]]);
-        fprintf(to, ",%u,%u,%d,%llu", s->n_tokens[i], s->bad[i], s->truncated[i],
-                (unsigned long long)(s->offset[i] - range->token));
+        fprintf(to, ",%u,%u,%d,%" PRIu64, s->n_tokens[i], s->bad[i], s->truncated[i],
+                s->offset[i] - range->token);
         if (s->language) fputc(',', to), gm_csv_put(to, s->language[i]);
         fputs("\r\n", to);
     }
@@ -213,8 +215,8 @@ static gm_status find_range(gm_export_range *out, const gm_trace *trace, const e
 {
     const gm_trace_samples *s = gm_trace_get_samples(trace);
     if ((uint64_t)o->skip >= s->n)
-        return gm_fail(err, GM_EARG, "--skip %lld leaves none of the %zu documents of '%s'",
-                       (long long)o->skip, s->n, path);
+        return gm_fail(err, GM_EARG, "--skip %" PRId64 " leaves none of the %zu documents of '%s'",
+                       o->skip, s->n, path);
     size_t left = s->n - (size_t)o->skip;
     out->first = (size_t)o->skip;
     out->n = o->limit > 0 && (uint64_t)o->limit < left ? (size_t)o->limit : left;

@@ -3,6 +3,7 @@
 
 #include "base/cli.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 enum { ROWS_AT_ONCE = 4096 };
@@ -45,8 +46,8 @@ static gm_status add_rows(gm_outputs *o, gm_trace *trace, rows *b, uint64_t firs
 #pragma omp parallel for schedule(dynamic) reduction(&& : fine)
     for (size_t l = 0; l < o->L; l++) fine = add_layer(o, b, l, n, K) && fine;
     if (!fine)
-        GM_FAIL(GM_EFORMAT, "a token from %llu on chose an expert above %zu, the last",
-                (unsigned long long)first, o->E - 1);
+        GM_FAIL(GM_EFORMAT, "a token from %" PRIu64 " on chose an expert above %zu, the last",
+                first, o->E - 1);
 out:
     return status;
 }

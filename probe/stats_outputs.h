@@ -3,8 +3,8 @@
  *
  * Sizes:   L layers, E experts, K per token.
  * Sources: EAN, the sum of the norms of an expert's outputs over the tokens that chose it: Jaiswal
- *          et al. 2025, "Finding Fantastic Experts in MoEs". REAP, the mean over these tokens of
- *          gate times norm: Lasby et al. 2025, arXiv:2510.13999.
+ *          et al. 2025, arXiv:2504.05586. REAP, the mean over these tokens of gate times norm:
+ *          Lasby et al. 2025, arXiv:2510.13999.
  *
  * Gates are those of the trace, before the routed scale, which is the same for all experts. Scores
  * are to be compared within a layer: norms grow with the residual stream.

@@ -8,9 +8,9 @@
  *
  * In steps of many rows (gm_work's whole_rows) units would have left the cache by then, so a
  * task of moe_in goes on to what the expert gives for its rows (`routed`, T K rows of D, as long
- * as they are not too large), and moe_out adds up. The same
- * products and the same sums: no bit depends on it. A session that records norms of what experts
- * give does so in all its steps, since a norm needs all of an expert's columns.
+ * as they are not too large), and moe_out adds up. The same products and the same sums: no bit
+ * depends on it. A session that records norms of what experts give does so in all its steps, since
+ * a norm needs all of an expert's columns.
  */
 #include "engine/cpu/cpu_ops.h"
 
