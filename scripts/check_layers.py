@@ -148,7 +148,7 @@ def tracked(root):
         done = subprocess.run(["git", "-C", root, "ls-files", "-z"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return []
-    return [path for path in done.stdout.split("\0") if os.path.isfile(os.path.join(root, path))]
+    return [path for path in done.stdout.split("\0") if path and os.path.lexists(os.path.join(root, path))]
 
 
 def check_top(root):
@@ -159,7 +159,7 @@ def check_top(root):
 
 def check_sizes(root):
     """Folders that hold more than they may, with the largest file that could be smaller."""
-    size = {path: os.path.getsize(os.path.join(root, path)) for path in tracked(root)}
+    size = {path: os.lstat(os.path.join(root, path)).st_size for path in tracked(root)}  # of a link: its own
     for folder, limit in MOST_BYTES.items():
         inside = {path: n for path, n in size.items() if path.startswith(folder)}
         if sum(inside.values()) > limit:

@@ -7,12 +7,13 @@ once more in fp64 to say how far fp32 itself is from the exact result.
 
 import copy
 import json
+import os
 import re
 
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, output_norms, parallel, phimoe, tiny_tokenizers, windows
+from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, output_norms, parallel, phimoe, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -24,6 +25,7 @@ NEW_TOKENS = 16
 APART = 8  # logits are stored of every eighth token and of the last of each sequence; of all others their nll
 LEAST = 1e-2  # a flipped field moves the stored logits by more: a hundred times the tolerance
 LEAST_OF_WEIGHTS = 3e-4  # a tensor off by ten per cent moves what is stored by more: three times the tolerance
+TOKENIZERS = common.REPO / "tests" / "golden" / "tokenizers" / "tiny"
 TOKENIZER = {"deepseek": "gigachat-like"}  # so that the programs can run on the folders
 
 # Config fields that change the mathematics, and a value to flip each to. "differs": the golden must fail;
@@ -231,11 +233,13 @@ def difference(a, b):
 
 
 def write_model(folder, config, shards, seed):
-    """The checkpoint, and a tokenizer if there are enough ids for one."""
+    """The checkpoint, and a link to a tiny tokenizer of the tests if there are enough ids for one."""
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.write_checkpoint(folder, config, shards, seed)
     if delta.flat(config)["vocab_size"] > corrected.FEW:
-        (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
+        link = folder / "tokenizer.json"
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(TOKENIZERS / (TOKENIZER.get(config["model_type"], "olmoe-like") + ".json"), folder))
 
 
 def make_model(folder, name):

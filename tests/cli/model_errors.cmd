@@ -53,7 +53,7 @@ cp -r m known
 gm-probe info known | grep unknown
 gm-steer generate --model known --prompt salt --max-tokens 1 --quiet > /dev/null
 try "a key that nobody knows: a warning" | grep -v "tokens"
-cp -r "$SRC/tests/golden/models/olmoe-clip" m; cp "$TINY/tokenizer.json" m
+cp -rL "$SRC/tests/golden/models/olmoe-clip" m; cp "$TINY/tokenizer.json" m
 gm-steer generate --model m --prompt salt --max-tokens 1
 try "a tokenizer with more tokens than the model"
 copy_model m; rm m/tokenizer.json; try "no tokenizer"

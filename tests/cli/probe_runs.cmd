@@ -59,7 +59,7 @@ digest shared.h5
 same t.h5.digest shared.h5.digest "whole and shared out"
 collect -o t.h5 --resume; echo "resume $?"
 collect -o t.h5 --resume --limit 5; echo "resume $?"
-cp -r "$TINY" config && chmod -R u+w config # the same weights, that compute another thing
+cp -rL "$TINY" config && chmod -R u+w config # the same weights, that compute another thing
 sed 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 0.002/' "$TINY/config.json" > config/config.json
 gm-probe collect --model config --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --quiet -o t.h5 --resume 2>&1
 echo "resume $?"
