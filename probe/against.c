@@ -27,15 +27,22 @@ typedef struct comparing {
     gm_sha_index of_b;
 } comparing;
 
-static gm_status check_sizes(const gm_trace_info *a, const gm_trace_info *b, gm_error *err)
+gm_status gm_against_check_sizes(const gm_trace_info *a, const gm_trace_info *b, gm_error *err)
 {
-    bool same =
-        a->n_layers == b->n_layers && a->n_experts == b->n_experts && a->n_chosen == b->n_chosen;
-    if (same) return GM_OK;
-    return gm_fail(err, GM_EARG,
-                   "the traces cannot be compared: %d layers, %d experts, %d chosen, against %d, "
-                   "%d, %d",
-                   a->n_layers, a->n_experts, a->n_chosen, b->n_layers, b->n_experts, b->n_chosen);
+    if (a->n_layers != b->n_layers || a->n_experts != b->n_experts || a->n_chosen != b->n_chosen)
+        return gm_fail(err, GM_EARG,
+                       "the traces cannot be compared: %d layers, %d experts, %d chosen, against "
+                       "%d, %d, %d",
+                       a->n_layers, a->n_experts, a->n_chosen, b->n_layers, b->n_experts,
+                       b->n_chosen);
+    for (int l = 0; l < a->n_layers; l++)
+        if (a->layer_of_moe[l] != b->layer_of_moe[l])
+            return gm_fail(
+                err, GM_EARG,
+                "the traces cannot be compared: layer %d of the first is layer %d of the "
+                "second",
+                a->layer_of_moe[l], b->layer_of_moe[l]);
+    return GM_OK;
 }
 
 static gm_status side_init(side *s, gm_trace *trace, size_t L, size_t K, gm_error *err)
@@ -156,7 +163,7 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
     gm_progress progress;
     *against = (gm_against){.info = info, .samples = samples};
     gm_progress_start(&progress, "stats", "documents", (double)samples->n, quiet);
-    GM_TRY(check_sizes(info, gm_trace_get_info(b), err));
+    GM_TRY(gm_against_check_sizes(info, gm_trace_get_info(b), err));
     against->agree = gm_alloc2(c.L, GM_MARGIN_BINS, sizeof *against->agree);
     if (against->agree == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", c.L);
     if (info->has_nll && gm_trace_get_info(b)->has_nll) {

@@ -35,6 +35,10 @@ typedef struct gm_against {
     gm_document_loss *loss;    /* (N of the first); NULL where a trace has no -ln p */
 } gm_against;
 
+/* GM_EARG unless both traces have the same layers, experts and K. */
+gm_status gm_against_check_sizes(const gm_trace_info *a, const gm_trace_info *b, gm_error *err)
+    GM_MUST_USE;
+
 /* Compare two traces with choices; each is read once, a few thousand rows at a time.
  * GM_EARG when layers, experts or K differ; GM_EABSENT without choices; GM_EIO, GM_EFORMAT,
  * GM_EMEM, GM_EINTERRUPTED. */

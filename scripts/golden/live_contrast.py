@@ -6,8 +6,9 @@
 The demo model over a corpus of three kinds of text made here, and one of twenty pairs of groups that differ in nothing. Rates,
 differences, intervals and t are held against scipy.stats.ttest_ind of unequal variances; p against that of deals drawn here, in
 standard errors of both; and of the pairs the least p over all experts against a flat distribution (Kolmogorov-Smirnov). --paired
-is held against scipy.stats.ttest_rel and signs drawn here, on texts and copies of them with some words exchanged. Exit 77 when the
-program is absent, 3 when a bound does not hold.
+is held against scipy.stats.ttest_rel and signs drawn here, on texts and copies of them with some words exchanged; so is
+--against-trace, on other tokens of the same texts in another order, matched here by their hashes, with choices moved by layer. Exit
+77 when the program is absent, 3 when a bound does not hold.
 """
 
 import json
@@ -29,13 +30,13 @@ FIGURE, T, DEALT, FLAT = 1e-6, 1e-5, 4.0, 0.01  # of a rate; of t, relative; of 
 DEALS, PAIRS, OF_PAIR = 999, 40, 6
 
 
-def collect(binary, folder, name, documents):
+def collect(binary, folder, name, documents, *words):
     corpus, trace = folder / f"{name}.jsonl", folder / f"{name}.h5"
     with open(corpus, "w", encoding="utf-8") as out:
         for subset, text in documents:
             out.write(json.dumps({"text": text, "meta": {"pile_set_name": subset}}) + "\n")
     subprocess.run([binary, "collect", "--model", SOURCE / "notebooks-data/demo-model", "--corpus", corpus, "--min-tokens", "8",
-                    "--record", "counts", "--no-text", "-o", trace, "--force", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+                    "--record", "counts", "--no-text", "-o", trace, "--force", "--quiet", *words], check=True, stdout=subprocess.DEVNULL)
     return trace
 
 
@@ -102,6 +103,26 @@ def check_against_scipy(said, of_a, of_b, there, null, even):
     return figure, t, (np.abs(ours["p"][varies] - p) / error).max(), int(varies.sum())
 
 
+def check_traces(said, first, second, even):
+    """The same, of documents matched by their hashes, and the choices moved by layer."""
+    import h5py
+
+    shas = []
+    for trace in (first, second):
+        with h5py.File(trace) as file:
+            shas.append({bytes(sha): i for i, sha in enumerate(file["samples/sha"][:])})
+    both = sorted(shas[0].keys() & shas[1].keys())
+    a, b = (read(trace)[0][[shas[k][sha] for sha in both]] for k, trace in enumerate((first, second)))
+    layers = len(said["layers"])
+    experts = a.shape[1] // layers
+    moved = np.abs((a - b).mean(axis=0)).reshape(layers, experts).sum(axis=1) / 2 / (even * experts)
+    worst = max(abs(layer["moved"] - want) for layer, want in zip(said["layers"], moved))
+    alone = [len(shas[k]) - len(both) for k in (0, 1)]
+    counted = [said["pairs"], said["only_first"], said["only_second"]] == [len(both), *alone]
+    figure, *rest = check_pairs(said, a, b, even)
+    return max(figure, worst) if counted else np.inf, *rest
+
+
 def within(what, figure, t, p, n):
     print(f"{what}: {n} experts that vary, figures {figure:.2g} (bound {FIGURE:g}), t {t:.2g} (bound {T:g}), p {p:.2g} "
           f"standard errors (bound {DEALT:g})")
@@ -140,6 +161,10 @@ def main():
         words = ("--subset", "changed", "--paired", "next")
         said = contrast(binary, trace, *words, "--permutations", str(DEALS))
         good = within(" ".join(words), *check_pairs(said, rate[subset == "changed"], rate[subset == "plain"], even)) and good
+        first = collect(binary, folder, "first", twins[:60])
+        second = collect(binary, folder, "second", twins[:10:-1], "--doc-tokens", "24")
+        said = contrast(binary, first, "--against-trace", second, "--permutations", str(DEALS))
+        good = within("--against-trace", *check_traces(said, first, second, even)) and good
         alike = [(f"g{i % (2 * PAIRS):03}", " ".join(rng.choices(prose, k=40))) for i in range(2 * PAIRS * OF_PAIR)]
         trace = collect(binary, folder, "alike", alike)
         least = [min(e["p"] for e in contrast(binary, trace, "--subset", f"g{2 * i:03}", "--against", f"g{2 * i + 1:03}",

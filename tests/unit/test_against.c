@@ -128,20 +128,26 @@ static void losses_of_the_same_tokens(void)
 
 static void what_cannot_be_compared(void)
 {
-    static sample s, t, counts;
+    static sample s, t, counts, other;
+    static const int layers[SAMPLE_L] = {1, 3, 4};
     gm_against got;
     gm_error err = {0};
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
     sample_fill(&t, GM_RECORD_CHOICES, 9, 0);
     sample_fill(&counts, GM_RECORD_COUNTS, 8, 0);
+    sample_fill(&other, GM_RECORD_CHOICES, 8, 0);
+    other.info.layer_of_moe = layers;
     gm_trace *a = sample_open(&s, "a.h5"), *b = sample_open(&t, "b.h5");
-    gm_trace *c = sample_open(&counts, "c.h5");
+    gm_trace *c = sample_open(&counts, "c.h5"), *d = sample_open(&other, "d.h5");
     CHECK_FAILS(gm_against_compare(&got, a, b, true, &err), err, GM_EARG, "8 experts");
+    CHECK_FAILS(gm_against_compare(&got, a, d, true, &err), err, GM_EARG,
+                "layer 2 of the first is");
     CHECK_FAILS(gm_against_compare(&got, a, c, true, &err), err, GM_EABSENT, "without choices");
     CHECK_FAILS(gm_against_compare(&got, c, a, true, &err), err, GM_EABSENT, "without choices");
     gm_trace_close(a);
     gm_trace_close(b);
     gm_trace_close(c);
+    gm_trace_close(d);
 }
 
 static gm_status attempt(void *trace, gm_error *err)
