@@ -369,9 +369,14 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
             gm_sha256_update(&hash, newer, sizeof newer);
         }
     }
-    if (arch->chunked || router->scales_input || arch->global.growth > 0.0f) {
+    const gm_growth *growth = &arch->global.growth;
+    if (arch->chunked || router->scales_input || growth->rate > 0.0f) {
         const double newer[] = {arch->chunked, router->scales_input, rope->turns,
-                                (double)arch->global.growth, arch->global.stretch};
+                                (double)growth->rate, growth->stretch};
+        gm_sha256_update(&hash, newer, sizeof newer);
+    }
+    if (arch->growth.rate > 0.0f) {
+        const double newer[] = {(double)arch->growth.rate, arch->growth.stretch};
         gm_sha256_update(&hash, newer, sizeof newer);
     }
     if (arch->parallel) {

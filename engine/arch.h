@@ -104,14 +104,20 @@ typedef struct gm_delta {
 /* Added to the squares of queries and keys of Gated DeltaNet, whose lengths become 1. */
 #define GM_DELTA_EPSILON 1e-6f
 
-/* What layers that see all positions have other than those with a window. Their queries may grow
- * with the position, by 1 + growth ln(1 + floor((position + 1) / stretch)). Source: transformers,
- * models/gemma4 and llama4; the growth: arXiv:2501.19399. */
+/* Queries that grow with the position, by 1 + rate ln(1 + floor((position + ahead) / stretch)).
+ * Source: arXiv:2501.19399; transformers, models/llama4 and mistral4. */
+typedef struct gm_growth {
+    float rate; /* 0: they do not */
+    int ahead;  /* positions count from 0, or where this is 1 from 1 */
+    double stretch;
+} gm_growth;
+
+/* What layers that see all positions have other than those with a window. Source: transformers,
+ * models/gemma4 and llama4. */
 typedef struct gm_global {
     int n_kv_heads, head_dim; /* 0: all layers are alike */
     bool shared;              /* a value is its key before its norm: no products make values */
-    float growth;             /* 0: none */
-    double stretch;
+    gm_growth growth;
     gm_rope rope;
 } gm_global;
 
@@ -122,6 +128,7 @@ typedef struct gm_heads {
     size_t value; /* width of values */
     size_t out;   /* width of what a head gives O */
     bool shared;  /* as in gm_global */
+    const gm_growth *growth;
     const gm_rope *rope;
 } gm_heads;
 
@@ -144,6 +151,7 @@ typedef struct gm_arch {
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
     bool chunked;         /* a window begins at a multiple of its length instead */
+    gm_growth growth;     /* of layers that are not global */
     gm_global global;
     gm_qk_norm qk_norm;
     bool qk_norm_last;     /* after the rotation */
@@ -281,8 +289,8 @@ static inline bool gm_arch_is_global(const gm_arch *arch, int layer)
 }
 /* Of layers that are so, or of the others. */
 gm_heads gm_arch_heads(const gm_arch *arch, bool global);
-/* By what such layers multiply the queries of a position. */
-float gm_global_growth(const gm_global *global, size_t position);
+/* By what queries of a position are multiplied. */
+float gm_growth_at(const gm_growth *growth, size_t position);
 
 /* Does a layer have Gated DeltaNet, Mamba2 or a short convolution? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)

@@ -4,6 +4,8 @@
 #include "engine/arch_keys.h"
 #include "engine/families.h"
 
+#include <string.h>
+
 static gm_status find_object(const gm_json **out, const gm_json *holder, const char *key,
                              const char *where, const gm_family *family, gm_error *err)
 {
@@ -17,11 +19,19 @@ gm_status gm_config_find_parts(gm_config_parts *out, const gm_json *config, cons
                                const gm_family *family, gm_error *err)
 {
     gm_status status = GM_OK;
+    const char *type;
     *out = (gm_config_parts){.outermost = config, .outer = config, .own = config};
     if (family->outer) GM_TRY(find_object(&out->outer, config, family->outer, where, family, err));
     out->own = out->outer;
     if (family->nested)
         GM_TRY(find_object(&out->own, out->outer, "text_config", where, family, err));
+    if (family->nested && family->own_type) {
+        GM_TRY(gm_json_get_text_or(out->own, "model_type", "", &type, where, err));
+        if (strcmp(type, family->own_type) != 0)
+            GM_FAIL(GM_EFORMAT,
+                    "'%s': 'text_config' is of type '%.48s', but of %s only '%s' is supported",
+                    where, type, family->architecture, family->own_type);
+    }
 out:
     return status;
 }

@@ -43,19 +43,21 @@ gm_heads gm_arch_heads(const gm_arch *arch, bool global)
                           .value = wide,
                           .out = wide,
                           .shared = arch->global.shared,
+                          .growth = &arch->global.growth,
                           .rope = &arch->global.rope};
     return (gm_heads){.kv = (size_t)arch->n_kv_heads,
                       .key = (size_t)arch->head_dim,
                       .value = (size_t)arch->value_dim,
                       .out = (size_t)arch->head_out,
+                      .growth = &arch->growth,
                       .rope = &arch->rope};
 }
 
-float gm_global_growth(const gm_global *global, size_t position)
+float gm_growth_at(const gm_growth *growth, size_t position)
 {
-    if (!(global->growth > 0.0f)) return 1.0f;
-    const double steps = floor(((double)position + 1.0) / global->stretch);
-    return (float)(1.0 + (double)global->growth * log1p(steps));
+    if (!(growth->rate > 0.0f)) return 1.0f;
+    const double steps = floor(((double)position + growth->ahead) / growth->stretch);
+    return (float)(1.0 + (double)growth->rate * log1p(steps));
 }
 
 int gm_arch_nth(const gm_arch *arch, int layer)
@@ -346,8 +348,10 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
         place_in_rows(arch, role, layer, out);
     out->middle = role == GM_ROLE_DELTA_CONV;
     out->centred = arch->centred_norms && is_norm(role);
-    /* embeddings are kept as they are, vectors and stacks have no scales */
-    if (role != GM_ROLE_EMBED && s.rows > 1 && s.cols > 1 && out->stack == 0)
+    /* embeddings are kept as they are, vectors and some stacks have no scales */
+    const bool one_each = arch->blocks.rows == 0 && arch->blocks.cols == 0;
+    if (role != GM_ROLE_EMBED && s.rows > 1 && s.cols > 1 &&
+        (out->stack == 0 || (one_each && out->stored == GM_STORED_ROWS && out->every == 1)))
         out->blocks = arch->blocks;
     return true;
 }

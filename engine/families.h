@@ -35,14 +35,16 @@ typedef struct gm_family {
     bool divided;      /* LongRoPE is supported */
     bool turns;        /* Llama 3's scaling is supported */
     bool grid;         /* the config may name sections for positions in images */
+    bool grows;        /* the angles' description says how queries grow (gm_growth) */
     bool latent;       /* latent attention, which gm_latent_read reads */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
     bool either;   /* stacked experts may be rows instead of columns */
     bool tied_out; /* what stands around "text_config" says whether the embedding is the head */
     bool nested;   /* the model's own config is the "text_config" of config.json, or of `outer` */
-    bool no_dense; /* the config names no width of dense layers: there are none */
-    bool tied;     /* the embedding is the head where the config does not say */
-    bool global;   /* layers of two types have angles, and may have heads, of their own */
+    const char *own_type; /* the "model_type" that this must have; NULL: any */
+    bool no_dense;        /* the config names no width of dense layers: there are none */
+    bool tied;            /* the embedding is the head where the config does not say */
+    bool global;          /* layers of two types have angles, and may have heads, of their own */
     /* Keys of config.json that `read` looks at, ending with NULL: known, and checked by `read`
      * alone. */
     const char *const *keys;

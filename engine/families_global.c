@@ -325,21 +325,22 @@ static gm_status check_types(const gm_json *config, const char *where, const gm_
 }
 
 /* How queries grow in layers that do not turn; the switch is a number in older files. */
-static gm_status read_growth(const gm_json *config, const char *where, gm_global *global,
+static gm_status read_growth(const gm_json *config, const char *where, gm_growth *out,
                              gm_error *err)
 {
     static const char key[] = "attn_temperature_tuning";
     gm_status status = GM_OK;
     const gm_json *tuned = gm_json_find(config, key);
-    double number = 1, growth;
+    double number = 1, rate;
     bool on = true;
     if (tuned && gm_json_kind_of(tuned) == GM_JSON_NUMBER)
         GM_TRY(gm_json_get_f64(config, key, 0, 1e6, &number, where, err));
     else
         GM_TRY(gm_json_get_bool_or(config, key, true, &on, where, err));
-    GM_TRY(gm_json_get_f64_or(config, "attn_scale", 0, 1e3, 0.1, &growth, where, err));
-    GM_TRY(gm_json_get_f64_or(config, "floor_scale", 1, 1e9, 8192, &global->stretch, where, err));
-    global->growth = on && number > 0 ? (float)growth : 0.0f;
+    GM_TRY(gm_json_get_f64_or(config, "attn_scale", 0, 1e3, 0.1, &rate, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "floor_scale", 1, 1e9, 8192, &out->stretch, where, err));
+    out->rate = on && number > 0 ? (float)rate : 0.0f;
+    out->ahead = 1;
 out:
     return status;
 }
@@ -360,7 +361,7 @@ static gm_status read_both(const gm_json *config, const char *where, gm_arch *ar
     arch->global = (gm_global){.n_kv_heads = arch->n_kv_heads,
                                .head_dim = arch->head_dim,
                                .rope = {.amplitude = 1.0, .attention = 1.0, .alpha = 1.0}};
-    GM_TRY(read_growth(config, where, &arch->global, err));
+    GM_TRY(read_growth(config, where, &arch->global.growth, err));
 out:
     return status;
 }

@@ -1,8 +1,8 @@
 /* families_latent.c - rows of the table of families with latent attention (gm_latent, arch.h).
  *
  * Source: DeepSeek-V2, arXiv:2405.04434; DeepSeek-V3, arXiv:2412.19437; transformers,
- * models/deepseek_v2, deepseek_v3, glm4_moe_lite, deepseek_v32 and glm_moe_dsa; the remote code of
- * deepseek-ai/DeepSeek-V2-Lite.
+ * models/deepseek_v2, deepseek_v3, glm4_moe_lite, deepseek_v32, glm_moe_dsa and mistral4; the
+ * remote code of deepseek-ai/DeepSeek-V2-Lite.
  */
 #include "engine/families_rows.h"
 
@@ -144,6 +144,73 @@ static gm_status read_sarvam(const gm_json *config, const char *where, gm_arch *
     return status;
 }
 
+/* ---- Mistral Small 4: DeepSeek-V2's attention, with queries that grow; a softmax over all
+ * experts, renormalised; alone and as the part of a model that sees images ---- */
+
+static const char *const mistral_keys[] = {
+    LATENT_KEYS,
+    "text_config",
+    "vision_config",
+    "image_token_id",
+    "image_token_index",
+    "multimodal_projector_bias",
+    "projector_hidden_act",
+    "spatial_merge_size",
+    "vision_feature_layer",
+    NULL,
+};
+
+/* How queries grow, beside the angles, and once more how many elements of a head turn. */
+static gm_status read_growth(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char *const names[] = {"rope_parameters", "rope_scaling"};
+    gm_status status = GM_OK;
+    const int turned = (int)arch->rope.dim, head = arch->latent.plain + turned;
+    const gm_json *part = NULL;
+    double rate, turning;
+    for (int i = 0; i < 2 && (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL); i++)
+        part = gm_json_find(config, names[i]);
+    if (part == NULL || !arch->rope.yarn)
+        GM_FAIL(GM_EFORMAT, "'%s': 'rope_parameters' is not of type 'yarn', which %s needs", where,
+                arch->family->name);
+    GM_TRY(gm_json_get_f64(part, "llama_4_scaling_beta", 0, 1e3, &rate, where, err));
+    GM_TRY(gm_json_get_f64_or(part, "partial_rotary_factor", 0, 1, (double)turned / head, &turning,
+                              where, err));
+    if (!(fabs(turning * head - turned) < 0.5))
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'partial_rotary_factor' turns %g of a head's %d elements, expected "
+                "'qk_rope_head_dim', %d",
+                where, turning * head, head, turned);
+    arch->growth = (gm_growth){.rate = (float)rate, .stretch = arch->rope.first_context};
+out:
+    return status;
+}
+
+/* Source: transformers, models/mistral4. YaRN leaves attention's scale alone, whatever
+ * 'mscale_all_dim' is: the params.json beside the weights says `apply_scale` false, and so do vLLM
+ * and SGLang compute it, and transformers up to 5.12; later ones multiply as for DeepSeek-V3. */
+static gm_status read_mistral(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_router_desc *r = &arch->router;
+    double scale;
+    GM_TRY(gm_read_deepseek(config, where, arch, err));
+    GM_TRY(gm_json_get_bool_or(config, "norm_topk_prob", true, &r->renormalise, where, err));
+    GM_TRY(gm_config_int_or(config, "n_shared_experts", 0, GM_MAX_SHARED, 1, &arch->n_shared, where,
+                            err));
+    arch->shared_width = arch->n_shared * arch->expert_width;
+    GM_TRY(gm_json_get_f64_or(config, "routed_scaling_factor", 1e-6, 1e6, 1, &scale, where, err));
+    r->scale = (float)scale;
+    GM_TRY(gm_read_groups(config, where, arch, err));
+    if (r->n_groups > 1)
+        GM_FAIL(GM_EFORMAT, "'%s': 'n_group' is %d, but only 1 is supported", where, r->n_groups);
+    GM_TRY(read_growth(config, where, arch, err));
+    arch->attention_scale = (float)(1.0 / sqrt(arch->latent.plain + (double)arch->rope.dim));
+out:
+    return status;
+}
+
 /* ---- DeepSeek-V3.2, GLM-5: DeepSeek-V3 whose queries see the `index_topk` keys that an indexer
  * scores highest, in every layer. A query with no more keys than that sees all, so up to this
  * length a sequence is what DeepSeek-V3 makes of it, and no further is the context said to reach.
@@ -206,6 +273,14 @@ out:
     .rope_theta = 1e4, .yarn = true, .latent = true, .keys = sarvam_keys, .read = read_sarvam, \
     .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}
 
+#define MISTRAL_ROW                                                                             \
+    .name = "mistral-4", .norm_epsilon = 1e-6f, .rope_theta = 1e4, .yarn = true, .grows = true, \
+    .latent = true, .inner = "language_model.", .before = true,                                 \
+    .other_prefix = {"vision_tower.", "multi_modal_projector."}, .keys = mistral_keys,          \
+    .read = read_mistral, .tensor = {LATENT_TENSORS},                                           \
+    .stacked = {"model.layers.%d.mlp.experts.gate_up_proj",                                     \
+                "model.layers.%d.mlp.experts.down_proj"}
+
 static const gm_family families[] = {
     {.architecture = "DeepseekV2ForCausalLM",
      .model_type = "deepseek_v2",
@@ -242,6 +317,13 @@ static const gm_family families[] = {
     /* as published, and as transformers saves it */
     {.architecture = "SarvamMLAForCausalLM", SARVAM_ROW},
     {.architecture = "DeepseekV3ForCausalLM", SARVAM_ROW},
+    {.architecture = "Mistral4ForCausalLM", .model_type = "mistral4", MISTRAL_ROW},
+    {.architecture = "Mistral3ForConditionalGeneration",
+     .model_type = "mistral3",
+     .nested = true,
+     .own_type = "mistral4",
+     .tied_out = true,
+     MISTRAL_ROW},
     {.architecture = "DeepseekV32ForCausalLM",
      .model_type = "deepseek_v32",
      .name = "deepseek-v3.2",

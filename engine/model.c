@@ -86,7 +86,8 @@ static gm_status check_extra(const gm_arch *arch, const gm_checkpoint *checkpoin
 {
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        if (!seen[i] && !is_rotary_table(t->name) && !is_unread(arch, t->name))
+        const bool fixed = arch->blocks.fixed && gm_ends_in(t->name, "activation_scale");
+        if (!seen[i] && !fixed && !is_rotary_table(t->name) && !is_unread(arch, t->name))
             return gm_fail(err, GM_EFORMAT,
                            "'%s': tensor '%s' is not part of the model that config.json describes",
                            t->file, t->name);
@@ -306,28 +307,30 @@ static gm_model *start(const char *folder)
     return NULL;
 }
 
+static bool has(const gm_model *m, gm_role role, int layer)
+{
+    gm_slice slice;
+    return gm_arch_tensor(&m->arch, role, layer, 0, &slice) &&
+           gm_checkpoint_find(m->checkpoint, slice.name) != NULL;
+}
+
 /* Where config.json ties the head to the embeddings and the weights have one all the same, that is
  * the head: so does transformers (since 5.0) when the two differ, and when they do not it is the
  * same. */
 static void find_head(gm_model *m, const gm_model_options *o)
 {
     char sentence[256];
-    const char *name = m->arch.family->tensor[GM_ROLE_HEAD];
-    if (!m->arch.tied_head || name == NULL || gm_checkpoint_find(m->checkpoint, name) == NULL)
-        return;
+    gm_slice slice;
+    if (!m->arch.tied_head) return;
     m->arch.tied_head = false;
-    if (o->notice == NULL || o->headers_only) return; /* it is said once, with the weights */
+    m->arch.tied_head = !has(m, GM_ROLE_HEAD, 0);
+    if (m->arch.tied_head || o->notice == NULL || o->headers_only)
+        return; /* it is said once, with the weights */
+    (void)gm_arch_tensor(&m->arch, GM_ROLE_HEAD, 0, 0, &slice);
     snprintf(sentence, sizeof sentence,
              "'%s' is used as the head, although config.json ties the head to the embeddings",
-             name);
+             slice.name);
     o->notice(o->notice_context, sentence);
-}
-
-static bool has(const gm_model *m, gm_role role, int layer)
-{
-    gm_slice slice;
-    return gm_arch_tensor(&m->arch, role, layer, 0, &slice) &&
-           gm_checkpoint_find(m->checkpoint, slice.name) != NULL;
 }
 
 /* Names may be a larger model's, whatever the config is, and experts stacked or one by one. */
@@ -374,8 +377,8 @@ gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_optio
 
     GM_TRY(gm_arch_read(&m->arch, folder, err));
     GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
-    find_head(m, options ? options : &defaults);
     find_names(m);
+    find_head(m, options ? options : &defaults);
     find_form(m);
     GM_TRY(complete(m, options ? options : &defaults, err));
     *out = m;

@@ -38,6 +38,25 @@ static const char *const deepseek_yarn_keys[] = {
     NULL,
 };
 
+/* The last three are read by the family, or say again what it reads. */
+static const char *const growing_yarn_keys[] = {
+    "type",
+    "rope_type",
+    "rope_theta",
+    "factor",
+    "original_max_position_embeddings",
+    "beta_fast",
+    "attention_factor",
+    "beta_slow",
+    "truncate",
+    "mscale",
+    "mscale_all_dim",
+    "llama_4_scaling_beta",
+    "max_position_embeddings",
+    "partial_rotary_factor",
+    NULL,
+};
+
 /* What stands beside alpha is idle. */
 static const char *const ntk_keys[] = {
     "type",      "rope_type", "rope_theta", "alpha",          "factor",
@@ -209,7 +228,8 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
     if (!yarn && !divided && !turns && !ntk && strcmp(type, "default") != 0)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default'%s is supported", where,
                 name, type, also);
-    if (yarn) known = family->latent ? deepseek_yarn_keys : yarn_keys;
+    if (yarn)
+        known = family->grows ? growing_yarn_keys : family->latent ? deepseek_yarn_keys : yarn_keys;
     if (divided) known = long_keys;
     if (turns) known = llama_keys;
     if (ntk) known = ntk_keys;

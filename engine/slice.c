@@ -56,6 +56,7 @@ static gm_slice grid_of(const gm_slice *slice)
     gm_slice grid = {.rows = n_blocks(tensor_rows(slice), slice->blocks.rows),
                      .cols = n_blocks(tensor_cols(slice), slice->blocks.cols),
                      .stored = GM_STORED_GRID};
+    if (slice->stack) grid.rows = slice->stack;
     const size_t n = strlen(slice->name);
     assert(n + strlen(slice->blocks.suffix) < sizeof grid.name);
     memcpy(grid.name, slice->name, n + 1);
@@ -66,6 +67,11 @@ static gm_slice grid_of(const gm_slice *slice)
 gm_grid gm_slice_grid(const gm_slice *slice)
 {
     const size_t rows = tensor_rows(slice), cols = tensor_cols(slice);
+    if (slice->stack)
+        return (gm_grid){.rows = slice->stack_rows,
+                         .cols = cols,
+                         .per_row = 1,
+                         .first = slice->item * slice->stack_rows + slice->first};
     return (gm_grid){.rows = slice->blocks.rows ? slice->blocks.rows : rows,
                      .cols = slice->blocks.cols ? slice->blocks.cols : cols,
                      .per_row = n_blocks(cols, slice->blocks.cols),
@@ -142,7 +148,8 @@ static gm_status check_dtype(const gm_tensor *t, const gm_slice *slice, gm_error
         return gm_fail(
             err, GM_EFORMAT,
             "'%s': tensor '%s' has dtype F8_E4M3, expected F32, F16 or BF16: fp8 is supported only "
-            "for single matrices, with a 'quantization_config' in config.json",
+            "for single matrices, and for stacks of rows with one scale a matrix, with a "
+            "'quantization_config' in config.json",
             t->file, slice->name);
     return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected %s", t->file,
                    slice->name, gm_dtype_name(t->dtype), bytes ? "U8" : "F32, F16 or BF16");

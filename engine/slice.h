@@ -16,10 +16,12 @@ typedef enum gm_stored {
 } gm_stored;
 
 /* Weights of F8_E4M3 come with a second tensor: one scale for every `rows` rows and `cols` columns
- * of the first (0: for all of them); the last blocks may be smaller. */
+ * of the first (0: for all of them); the last blocks may be smaller. A tensor that stacks matrices
+ * has one for each of them. */
 typedef struct gm_scale_blocks {
     const char *suffix; /* appended to the tensor's name; NULL: weights are not F8_E4M3 */
     size_t rows, cols;
+    bool fixed; /* there are scales of activations too, which are not read */
 } gm_scale_blocks;
 
 enum { GM_MX_BLOCK = 32 }; /* inputs that share a scale of MXFP4 */
@@ -48,7 +50,7 @@ typedef struct gm_slice {
 typedef struct gm_grid {
     const float *scale;
     size_t rows, cols, per_row;
-    size_t first; /* the matrix's first row in the tensor */
+    size_t first; /* the matrix's first row in the tensor, those of a stack one after another */
 } gm_grid;
 
 /* The tensor's shape, and its rank. */

@@ -212,13 +212,14 @@ static inline outcome run_docs(const gm_model *model, const docs *d, const plan 
     return all;
 }
 
-/* Forty tokens of a model of 283 ids or more, in one step. */
+/* Forty tokens in one step. */
 static inline outcome run_forty(const gm_model *model)
 {
     enum { N = 40 };
     uint32_t token[N];
     const size_t offset[] = {0, N};
-    for (uint32_t i = 0; i < N; i++) token[i] = 3 + 7 * i % 280;
+    const uint32_t most = (uint32_t)gm_model_get_info(model)->vocab_size - 3;
+    for (uint32_t i = 0; i < N; i++) token[i] = 3 + 7 * i % 280 % most;
     return run_docs(model, &(docs){.n = 1, .n_tokens = N, .token = token, .offset = offset},
                     &(plan){.threads = 1, .step = 64});
 }

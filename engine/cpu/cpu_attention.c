@@ -111,10 +111,9 @@ static void make_values(const gm_step *s, const gm_heads *heads, float *key, flo
     if (s->arch->v_norm) unit_heads(s, value, heads->kv, n);
 }
 
-/* Queries of a row of a layer that is global. */
-static void grow(const gm_arch *arch, size_t position, float *query, size_t n)
+void gm_cpu_grow(const gm_growth *growth, size_t position, float *query, size_t n)
 {
-    const float by = gm_global_growth(&arch->global, position);
+    const float by = gm_growth_at(growth, position);
     for (size_t i = 0; i < n; i++) query[i] *= by;
 }
 
@@ -227,8 +226,7 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
     for (size_t h = 0; h < heads; h++) rotate(qkv + place.q + h * head, cosine, sine, pairs);
     for (size_t h = 0; h < of.kv; h++) rotate(qkv + place.k + h * head, cosine, sine, pairs);
     if (arch->qk_norm_last) norm_row(s, w, qkv);
-    if (w->global && arch->global.growth > 0.0f)
-        grow(arch, row->position, qkv + place.q, heads * head);
+    if (of.growth->rate > 0.0f) gm_cpu_grow(of.growth, row->position, qkv + place.q, heads * head);
     for (size_t h = 0; h < heads; h++) {
         gm_store_row(k, &s->work->query, r * heads + h, 0, qkv + place.q + h * head, head);
         if (arch->global.n_kv_heads > 0) gm_cpu_end_row(s, &s->work->query, r * heads + h, head);

@@ -64,7 +64,7 @@ static void finish_latents(const gm_step *s, const gm_layer *w, size_t r)
     gm_cpu_append(s, w, row, 0, key, value);
 }
 
-/* Some columns of all queries: those that do not turn to `plain`, the others turned to where
+/* Some columns of all queries, grown: those that do not turn to `plain`, the others turned to where
  * attention reads them. Both begin at even columns, so a pair never lies in two parts. */
 static void keep_queries(const gm_step *s, const gm_task *t, float *part, size_t ld, size_t p,
                          size_t n, const void *context)
@@ -80,6 +80,8 @@ static void keep_queries(const gm_step *s, const gm_task *t, float *part, size_t
             const size_t stop = c - at + (at < plain ? plain : dim); /* where this kind ends */
             float *x = part + i * ld + (c - first);
             m = (stop < end ? stop : end) - c;
+            if (s->arch->growth.rate > 0.0f)
+                gm_cpu_grow(&s->arch->growth, s->row[r].position, x, m);
             if (at < plain) {
                 gm_store_row(k, &s->work->plain, row, at, x, m);
                 continue;

@@ -129,6 +129,9 @@ void gm_task_run(const gm_step *s, const gm_task *task, float *scratch, gm_part_
 void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
                      const gm_buf *out, gm_part_end *end, const void *context);
 
+/* n values of queries of a position times how much these grow there. */
+void gm_cpu_grow(const gm_growth *growth, size_t position, float *query, size_t n);
+
 /* n values into row r of a buffer of activations, from column on, rounded if it is bf16. */
 void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,
                   size_t n);

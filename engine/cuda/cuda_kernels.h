@@ -184,7 +184,7 @@ typedef struct gm_cuda_latents {
     const float *queries;          /* (rows, queries_stride) of H heads, as projected */
     const float *keys;             /* (rows, keys_stride) latents and rotated parts, likewise */
     const float *k_norm;           /* (kv) */
-    const float *cosine, *sine;    /* (positions, angle_stride) */
+    const float *cosine, *sine;    /* (positions, angle_stride); growth as in gm_cuda_attention */
     const uint32_t *block;         /* (sequences, blocks_per_sequence) */
     const void *key_up, *value_up; /* few rows: (H kv, plain_stride), (H value, kv_stride) */
     void *cache;                   /* this layer: (pool blocks, 32, head_stride) */
@@ -198,6 +198,7 @@ typedef struct gm_cuda_latents {
     int n_rows, n_heads, n_splits, kv, plain, turning, value;
     float scale;
     gm_dtype dtype; /* of key_up and value_up */
+    bool grows;     /* queries do */
     bool wide;
 } gm_cuda_latents;
 /* Few rows, three kernels: latents into the cache, and queries; attention, a block a split, row and

@@ -47,6 +47,7 @@ static gm_cuda_latents describe(const gm_step *step, const gm_layer *w)
         .value = arch->latent.value,
         .scale = arch->attention_scale,
         .dtype = w->key_up.dtype,
+        .grows = arch->growth.rate > 0.0f,
         .wide = s->wide,
     };
 }

@@ -126,7 +126,9 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) latent_keys_kernel(gm_
     for (int i = threadIdx.x; i < R * floats; i += THREADS) {
         const int r = i / floats, k = i % floats;
         const float *from = p.queries + r * p.queries_stride + h * (p.plain + p.turning);
-        x[r * floats + place_of(k)] = r < p.n_rows && k < p.plain ? rounded<W>(from[k]) : 0.0f;
+        x[r * floats + place_of(k)] =
+            r < p.n_rows && k < p.plain ? rounded<W>(from[k] * growth_of(p, (int)p.row[r].position))
+                                        : 0.0f;
     }
     if (blockIdx.x == 0 && warp < p.n_rows) turn_query<W>(p, warp, h, threadIdx.x % WARP, WARP);
     __syncthreads();

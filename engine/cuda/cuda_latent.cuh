@@ -28,17 +28,23 @@ __device__ __forceinline__ int count_splits(int position)
     return n < GM_CUDA_MOST_SPLITS ? n : GM_CUDA_MOST_SPLITS;
 }
 
+/* By how much the queries of a position grow. */
+__device__ __forceinline__ float growth_of(const gm_cuda_latents &p, int position)
+{
+    return p.grows ? p.cosine[position * p.angle_stride + p.turning / 2] : 1.0f;
+}
+
 struct Turned {
     float a, b;
 };
 
-/* Pair i of x, turned by its angle at a position, as products with W read it. */
+/* Pair i of x times `by`, turned by its angle at a position, as products with W read it. */
 template <typename W>
-__device__ __forceinline__ Turned turn_pair(const gm_cuda_latents &p, const float *x, int i,
-                                            int position)
+__device__ __forceinline__ Turned turn_pair(const gm_cuda_latents &p, const float *x, float by,
+                                            int i, int position)
 {
     const size_t at = position * p.angle_stride + i;
-    Turned t = {x[2 * i], x[2 * i + 1]};
+    Turned t = {x[2 * i] * by, x[2 * i + 1] * by};
     rotate(t.a, t.b, p.cosine[at], p.sine[at]);
     return {rounded<W>(t.a), rounded<W>(t.b)};
 }
@@ -50,8 +56,9 @@ __device__ __forceinline__ void turn_query(const gm_cuda_latents &p, size_t r, i
     const int position = (int)p.row[r].position;
     const float *from = p.queries + r * p.queries_stride + h * (p.plain + p.turning) + p.plain;
     float *to = p.query + (r * p.n_heads + h) * p.head_stride + p.kv;
+    const float growth = growth_of(p, position);
     for (; i < p.turning / 2; i += n) {
-        const Turned t = turn_pair<W>(p, from, i, position);
+        const Turned t = turn_pair<W>(p, from, growth, i, position);
         to[2 * i] = t.a, to[2 * i + 1] = t.b;
     }
 }
@@ -81,7 +88,7 @@ __device__ __forceinline__ void append_latent(const gm_cuda_latents &p, size_t r
     for (int i = lane; i < p.kv; i += WARP)
         wrong = wrong || !(fabsf(latent_element<W>(p, latent, i, factor)) < INFINITY);
     for (int i = lane; i < p.turning / 2; i += WARP) {
-        const Turned t = turn_pair<W>(p, latent + p.kv, i, position);
+        const Turned t = turn_pair<W>(p, latent + p.kv, 1.0f, i, position);
         wrong = wrong || !(fabsf(t.a) < INFINITY && fabsf(t.b) < INFINITY);
     }
     wrong = __ballot_sync(ALL, wrong) != 0;
@@ -89,7 +96,7 @@ __device__ __forceinline__ void append_latent(const gm_cuda_latents &p, size_t r
     for (int i = lane; i < p.kv; i += WARP)
         store(to + i, wrong ? 0.0f : latent_element<W>(p, latent, i, factor));
     for (int i = lane; i < p.turning / 2; i += WARP) {
-        const Turned t = turn_pair<W>(p, latent + p.kv, i, position);
+        const Turned t = turn_pair<W>(p, latent + p.kv, 1.0f, i, position);
         store(to + p.kv + 2 * i, wrong ? NAN : t.a);
         store(to + p.kv + 2 * i + 1, wrong ? NAN : t.b);
     }

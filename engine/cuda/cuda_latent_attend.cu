@@ -336,11 +336,12 @@ template <typename W> __global__ static void latent_append_kernel(gm_cuda_latent
     const size_t r = blockIdx.x;
     const int warp = threadIdx.x / WARP, dim = p.plain + p.turning;
     const float *queries = p.queries + r * p.queries_stride;
+    const float growth = growth_of(p, (int)p.row[r].position);
     if (warp == 0) append_latent<W>(p, r);
     for (int h = warp; h < p.n_heads; h += WARPS) {
         W *to = (W *)p.of_heads + (r * p.n_heads + h) * p.each_stride;
         for (int k = threadIdx.x % WARP; k < p.plain; k += WARP)
-            store(to + k, queries[h * dim + k]);
+            store(to + k, queries[h * dim + k] * growth);
         turn_query<W>(p, r, h, threadIdx.x % WARP, WARP);
     }
 }

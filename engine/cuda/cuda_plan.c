@@ -86,7 +86,7 @@ static size_t plan_heads(gm_cuda_plan *p, const gm_arch *arch, size_t positions)
         to->at_v = of.shared ? q : q + kv;
         to->at_gate = all;
         to->head = gm_round_up(of.key, 8);
-        to->angle = of.rope->dim / 2 + (global && arch->global.growth > 0.0f);
+        to->angle = of.rope->dim / 2 + (of.growth->rate > 0.0f);
         to->at_angle = global ? positions * p->of[0].angle : 0;
         given = larger(given, heads * of.out);
         p->qkv = larger(p->qkv, gm_round_up(all + (arch->gated_attention ? q : 0), GM_K_BLOCK));

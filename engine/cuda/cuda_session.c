@@ -160,12 +160,12 @@ static gm_status send_angles(gm_cuda_session *s, gm_error *err)
     float *sine = cosine + all;
     for (int global = 0; global < 2; global++) {
         const gm_cuda_head_sizes *of = &s->plan.of[global];
-        const gm_rope *rope = gm_arch_heads(s->arch, global).rope;
+        const gm_heads heads = gm_arch_heads(s->arch, global);
+        const gm_rope *rope = heads.rope;
         if (of->angle > 0)
             gm_rope_fill(rope, n, of->angle, cosine + of->at_angle, sine + of->at_angle);
         for (size_t p = 0; of->angle > rope->dim / 2 && p < n; p++)
-            cosine[of->at_angle + p * of->angle + rope->dim / 2] =
-                gm_global_growth(&s->arch->global, p);
+            cosine[of->at_angle + p * of->angle + rope->dim / 2] = gm_growth_at(heads.growth, p);
     }
     const struct {
         gm_cuda_region to;

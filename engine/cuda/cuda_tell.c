@@ -49,7 +49,7 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w)
         .norm_whole = arch->qk_norm == GM_QK_NORM_FULL,
         .norm_last = arch->qk_norm_last,
         .norm_unit = arch->qk_norm == GM_QK_NORM_UNIT && heads.rope->dim > 0,
-        .grows = w->global && arch->global.growth > 0.0f,
+        .grows = heads.growth->rate > 0.0f,
         .norm_values = arch->v_norm,
         .neighbours = arch->rope.neighbours,
         .wide = s->wide,

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, parallel, phimoe, windows
+from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
 LINEAR = ("input_linear.weight", "output_linear.weight")
 STACKED = {"granitemoe": LINEAR, "granitemoeshared": LINEAR, "granitemoehybrid": LINEAR,
-           "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"), "llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
+           "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"), "llama4_text": ("experts.gate_up_proj", "experts.down_proj"),
+           "mistral4": ("experts.gate_up_proj", "experts.down_proj")}
 DENSE_WIDTH = ("intermediate_size_mlp", "prefix_dense_intermediate_size", "intermediate_size")  # the first that is there
 ROUTERS = (".gate.weight", ".gate.wg.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -194,6 +195,7 @@ MODELS = {
     "llama4-tiny": (llama.config(vocab_size=corrected.FEW), 1, 1),
     "mellum-tiny": (mellum.config(vocab_size=corrected.FEWEST), 1, 1),
     "granite-shared-tiny": (mamba.shared_config(vocab_size=corrected.FEWEST), 1, 1),
+    "mistral4-tiny": (mistral.config(vocab_size=corrected.FEWEST), 1, 5),
     "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(vocab_size=corrected.FEW), 2, 1),
@@ -202,7 +204,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, mellum, norms, parallel, phimoe, windows)
+    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -214,7 +216,7 @@ def shape_of(config):
 
 def attention_tensors(config, s, prefix):
     """Those of a layer's attention."""
-    if config["model_type"] in latent.FAMILIES:
+    if config["model_type"] in latent.FAMILIES + mistral.FAMILIES:
         return latent.attention_tensors(config, prefix)
     q, kv, shapes = s.heads * s.head_dim, s.kv_heads * s.head_dim, {}
     for name, rows in (("q", q), ("k", kv), ("v", kv)):

@@ -39,12 +39,15 @@ def write_tensors(path, tensors, metadata=None):
 def transformers_model(folder):
     """A checkpoint in transformers, f32, attention and experts as written; MXFP4 dequantised."""
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, Mxfp4Config
 
-    quantised = "quantization_config" in json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    quantised = "quantization_config" in config
+    own = {"mistral4": "Mistral4ForCausalLM"}.get(config["model_type"])  # which the other does not know
     how = {"quantization_config": Mxfp4Config(dequantize=True)} if quantised else {}
     how |= {"attn_implementation": "eager", "experts_implementation": "eager"}  # the faster ways want sizes in steps of 4
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **how).eval()
+    return (getattr(transformers, own) if own else AutoModelForCausalLM).from_pretrained(folder, dtype=torch.float32, **how).eval()
 
 
 def fnv1a32(data):

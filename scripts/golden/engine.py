@@ -13,7 +13,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, norms, output_norms, parallel, phimoe, windows
+from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, output_norms, parallel, phimoe, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -73,7 +73,7 @@ MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 REFERENCES = {  # by the module that a family has to itself
     conv: conv.ConvReference, corrected: corrected.CorrectedReference, delta: delta.DeltaReference,
     global_heads: global_heads.GlobalHeadsReference, latent: latent.LatentReference, llama: llama.LlamaReference,
-    mamba: mamba.MambaReference, mellum: mellum.MellumReference, norms: norms.NormsReference, parallel: parallel.ParallelReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
+    mamba: mamba.MambaReference, mellum: mellum.MellumReference, mistral: mistral.MistralReference, norms: norms.NormsReference, parallel: parallel.ParallelReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
 }
 
 

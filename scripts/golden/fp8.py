@@ -1,4 +1,5 @@
-"""fp8 - weights of a tiny checkpoint in F8_E4M3 with a scale for each block, as DeepSeek-V3 is published, and widened again.
+"""fp8 - weights of a tiny checkpoint in F8_E4M3 with a scale for each block, as DeepSeek-V3 is published, or for each matrix, also of those
+that a tensor stacks, as Mistral Small 4 is, and widened again.
 
 A weight is its value times the scale of its block, in f32 (deepseek-ai/DeepSeek-V3, inference/kernel.py). At the far ends of a
 matrix blocks are cut. transformers 5.24 takes the size of blocks from the number of scales instead, which is the same only where
@@ -17,8 +18,13 @@ from . import common
 MOST = 448.0
 
 
+def is_quantised(config):
+    return config.get("quantization_config", {}).get("quant_method") == "fp8"
+
+
 def block_of(config):
-    return config.get("quantization_config", {}).get("weight_block_size")
+    """None: a scale for each matrix."""
+    return config["quantization_config"]["weight_block_size"]
 
 
 def spread(scales, block, shape):
@@ -26,12 +32,25 @@ def spread(scales, block, shape):
     return scales.repeat_interleave(block[0], 0).repeat_interleave(block[1], 1)[: shape[0], : shape[1]]
 
 
+def one_scale(name, tensor):
+    """A matrix with its scale, or a stack of them with one each; and a fixed scale of what they are multiplied with."""
+    stacked = tensor.dim() == 3
+    scale = tensor.float().abs().amax((1, 2), keepdim=True) / MOST if stacked else tensor.float().abs().max() / MOST
+    values = (tensor.float() / scale).clamp(-MOST, MOST).to(torch.float8_e4m3fn)
+    fixed = (name + "_" if stacked else name.removesuffix("weight")) + "activation_scale"
+    return {name: values, name + "_scale_inv": scale, fixed: torch.full((len(tensor),) if stacked else (), 0.01)}
+
+
 def quantised(config, weights):
     """Projections become fp8 and get scales, largest absolute value / 448; all other tensors stay."""
-    block, result = block_of(config), {}
+    result = {}
     for name, tensor in weights.items():
-        if block is None or "_proj" not in name or tensor.dim() != 2:
+        block = block_of(config) if is_quantised(config) else None
+        if not is_quantised(config) or "_proj" not in name or tensor.dim() < 2:
             result[name] = tensor
+            continue
+        if block is None:
+            result |= one_scale(name, tensor)
             continue
         rows, cols = tensor.shape
         padded = torch.nn.functional.pad(tensor.float().abs(), (0, -cols % block[1], 0, -rows % block[0]))
@@ -44,11 +63,14 @@ def quantised(config, weights):
 
 def widened(config, weights):
     """The reverse in f32, held against transformers where that reads blocks as they are."""
-    block, result = block_of(config), {}
+    block, result = block_of(config) if is_quantised(config) else None, {}
     for name, tensor in weights.items():
-        if name.endswith("_scale_inv"):
+        if name.endswith(("_scale_inv", "activation_scale")):
             continue
         scales = weights.get(name + "_scale_inv")
+        if scales is not None and block is None:
+            result[name] = tensor.float() * scales
+            continue
         result[name] = tensor if scales is None else tensor.float() * spread(scales, block, tensor.shape)
         if scales is not None and tensor.shape[0] % block[0] == 0 and tensor.shape[1] % block[1] == 0:
             from transformers.integrations.finegrained_fp8 import Fp8Dequantize
@@ -61,7 +83,7 @@ def widened(config, weights):
 @contextlib.contextmanager
 def widened_folder(folder, config, weights):
     """The folder, or one of the weights as they are when nothing is fp8 any more."""
-    if block_of(config) is None:
+    if not is_quantised(config):
         yield folder
         return
     with tempfile.TemporaryDirectory() as other:

@@ -182,6 +182,10 @@ class LatentReference(corrected.CorrectedReference):
     def latent(self, x, name):
         return x * torch.rsqrt((x * x).mean(dim=-1, keepdim=True) + EPSILON) * self.w[name]
 
+    def queries(self, q):
+        """q: [T, heads, head_dim], turned, as keys are multiplied with it."""
+        return q
+
     def attention(self, x, prefix):
         s, t = self.shape, x.shape[0]
         if s.q_rank:
@@ -195,7 +199,7 @@ class LatentReference(corrected.CorrectedReference):
         k, v = (latent @ self.w[prefix + "kv_b_proj.weight"].T).view(t, s.heads, -1).split([s.plain, s.value], dim=-1)
         q = torch.cat([q[..., : s.plain], self.rope(q[..., s.plain :])], dim=-1)
         turned = self.rope(kv[:, None, s.kv_rank :]).expand(t, s.heads, s.turning)
-        k = torch.cat([k, turned], dim=-1)
+        q, k = self.queries(q), torch.cat([k, turned], dim=-1)
         scores = torch.einsum("qhd,khd->hqk", q, k) * s.attention_scale
         future = torch.ones(t, t, dtype=torch.bool).triu(1)
         p = torch.softmax(scores.masked_fill(future, -torch.inf), dim=-1)

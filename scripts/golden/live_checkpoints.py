@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from golden import common  # noqa: E402
-from golden.live_plan import MODELS, engine_logits, their_logits  # noqa: E402
+from golden.live_plan import MODELS, engine_logits, folder_of, their_logits  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
@@ -89,6 +89,14 @@ FEWER = {
         "model_type": "granitemoeshared", "hidden_size": 1536, "intermediate_size": 512, "num_attention_heads": 24,
         "num_key_value_heads": 8, "num_local_experts": 16, "num_experts_per_tok": 6, "shared_intermediate_size": 1024,
         "attention_multiplier": 0.015625, "tie_word_embeddings": True},
+    "Mistral Small 4, with queries that grow": {
+        "model_type": "mistral3", "tie_word_embeddings": False,
+        "vision_config": {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+                          "num_attention_heads": 2, "head_dim": 8, "image_size": 16, "patch_size": 4},
+        "text_config": {  # with the amplitude that the published factors of YaRN give; later transformers scale attention by them too
+            "model_type": "mistral4", "n_routed_experts": 16, "first_k_dense_replace": 1,
+            "rope_parameters": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 128.0, "attention_factor": 1.0, "rope_type": "yarn",
+                                "original_max_position_embeddings": 16, "rope_theta": 10000.0, "llama_4_scaling_beta": 0.1}}},
     "Solar-Open-100B": {
         "model_type": "solar_open", "n_routed_experts": 16,
         "rope_parameters": {"factor": 2.0, "original_max_position_embeddings": 65536, "rope_theta": 1000000.0, "rope_type": "yarn"}},
@@ -189,7 +197,7 @@ def main():
     good = True
     for name in MODELS:
         with tempfile.TemporaryDirectory() as folder:
-            model = common.transformers_model(common.REPO / "tests" / "golden" / "models" / name)
+            model = common.transformers_model(folder_of(name, pathlib.Path(folder, "golden")))
             model.save_pretrained(folder)
             good = check(f"{name}, saved again", binary, pathlib.Path(folder), model) and good
     for shape, layers in SHAPES.items():

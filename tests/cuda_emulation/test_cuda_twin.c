@@ -35,6 +35,7 @@ enum {
     COHERE,
     MELLUM,
     SHARED,
+    MISTRAL,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -46,7 +47,8 @@ static const char *const models[N_MODELS] = {
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
     [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny",
-    [COHERE] = "cohere-tiny",        [MELLUM] = "mellum-tiny",   [SHARED] = "granite-shared-tiny"};
+    [COHERE] = "cohere-tiny",        [MELLUM] = "mellum-tiny",   [SHARED] = "granite-shared-tiny",
+    [MISTRAL] = "mistral4-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -158,7 +160,8 @@ static void whole_models_in_f32(void)
                                                       [LLAMA] = ONE | EACH | TWO | PACKED,
                                                       [COHERE] = ONE | EACH | TWO | PACKED,
                                                       [MELLUM] = ONE | EACH | TWO | PACKED,
-                                                      [SHARED] = ONE | EACH | TWO | PACKED});
+                                                      [SHARED] = ONE | EACH | TWO | PACKED,
+                                                      [MISTRAL] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -189,7 +192,8 @@ static void whole_models_in_bf16(void)
                                                        [LLAMA] = EACH | TWO | PACKED,
                                                        [COHERE] = EACH | TWO | PACKED,
                                                        [MELLUM] = EACH | TWO | PACKED,
-                                                       [SHARED] = EACH | PACKED});
+                                                       [SHARED] = EACH | PACKED,
+                                                       [MISTRAL] = EACH | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -207,7 +211,8 @@ static void whole_models_in_int8(void)
                                                        [LLAMA] = EACH | PACKED,
                                                        [COHERE] = EACH | PACKED,
                                                        [MELLUM] = EACH | PACKED,
-                                                       [SHARED] = EACH | PACKED});
+                                                       [SHARED] = EACH | PACKED,
+                                                       [MISTRAL] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)

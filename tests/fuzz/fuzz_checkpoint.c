@@ -50,7 +50,7 @@ static gm_slice slice_of(const gm_tensor *t)
     const bool blocks = t->dtype == GM_U8 && t->rank == 4 && t->dim[3] == GM_MX_BLOCK / 2;
     if (t->dtype == GM_FP8 && t->rank == 2 && t->dim[0] > 1 && strlen(t->name) < 100) {
         slice.rows = t->dim[0], slice.cols = t->dim[1];
-        slice.blocks = (gm_scale_blocks){"_scale", 2, 3};
+        slice.blocks = (gm_scale_blocks){.suffix = "_scale", .rows = 2, .cols = 3};
         return slice;
     }
     if (!blocks && (!gm_dtype_is_float(t->dtype) || t->rank < 1 || t->rank > 3)) return slice;

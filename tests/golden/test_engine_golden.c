@@ -10,17 +10,19 @@
 
 #define MODELS TEST_DATA "/golden/models/"
 
-static const char *const models[] = {
-    "deepseek-tiny",      "deepseek-tied", "olmoe-tiny",       "olmoe-clip",
-    "qwen3-tiny",         "mixtral-tiny",  "qwen2-tiny",       "granite-tiny",
-    "glm-tiny",           "dots-tiny",     "ernie-tiny",       "minimax-tiny",
-    "gptoss-tiny",        "gptoss-plain",  "deepseek-v2-tiny", "deepseek-v3-tiny",
-    "deepseek-v3-fp8",    "phimoe-tiny",   "qwen3-next-tiny",  "qwen3.5-tiny",
-    "glm-lite-tiny",      "flexolmo-tiny", "hunyuan-tiny",     "granite-hybrid-tiny",
-    "nemotron-tiny",      "gemma4-tiny",   "lfm-tiny",         "afmoe-tiny",
-    "exaone-tiny",        "llama4-tiny",   "cohere-tiny",      "mellum-tiny",
-    "granite-shared-tiny"};
-enum { N_MODELS = 33, N_DOCS = 3, STEERED = 1 };
+static const char *const models[] = {"deepseek-tiny",    "deepseek-tied",   "olmoe-tiny",
+                                     "olmoe-clip",       "qwen3-tiny",      "mixtral-tiny",
+                                     "qwen2-tiny",       "granite-tiny",    "glm-tiny",
+                                     "dots-tiny",        "ernie-tiny",      "minimax-tiny",
+                                     "gptoss-tiny",      "gptoss-plain",    "deepseek-v2-tiny",
+                                     "deepseek-v3-tiny", "deepseek-v3-fp8", "phimoe-tiny",
+                                     "qwen3-next-tiny",  "qwen3.5-tiny",    "glm-lite-tiny",
+                                     "flexolmo-tiny",    "hunyuan-tiny",    "granite-hybrid-tiny",
+                                     "nemotron-tiny",    "gemma4-tiny",     "lfm-tiny",
+                                     "afmoe-tiny",       "exaone-tiny",     "llama4-tiny",
+                                     "cohere-tiny",      "mellum-tiny",     "granite-shared-tiny",
+                                     "mistral4-tiny"};
+enum { N_MODELS = 34, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {

@@ -56,8 +56,8 @@ static void reads_maverick(void)
     check_parameters(&a, 400711848960.0, 17184691200.0, 0.0); /* announced: 400 B, 17 B */
     CHECK(a.n_moe == 24 && a.layer_of_moe[0] == 1 && a.layer_of_moe[23] == 47);
     CHECK(a.dense_width == 16384 && a.qk_norm == GM_QK_NORM_NONE && !a.qk_norm_last);
-    CHECK_NEAR(a.global.growth, 0.1, 1e-7); /* switched on by a number */
-    CHECK_NEAR(a.global.stretch, 8192, 0);
+    CHECK_NEAR(a.global.growth.rate, 0.1, 1e-7); /* switched on by a number */
+    CHECK_NEAR(a.global.growth.stretch, 8192, 0);
     CHECK_NEAR(gm_rope_step(&a.rope, 63), pow(5e5, -63.0 / 64.0), 1e-15);
     gm_arch_clear(&a);
 }
@@ -71,9 +71,9 @@ static void layers_of_two_types(void)
         CHECK_INT(a.window[i], i % 4 == 3 ? 0 : 8192);
     }
     CHECK(a.global.n_kv_heads == 8 && a.global.head_dim == 128 && a.global.rope.dim == 0);
-    CHECK_NEAR(gm_global_growth(&a.global, 8190), 1.0, 0.0);
-    CHECK_NEAR(gm_global_growth(&a.global, 8191), 1.0 + 0.1 * log(2.0), 1e-7);
-    CHECK_NEAR(gm_global_growth(&a.global, 9999999), 1.0 + 0.1 * log(1221.0), 1e-7);
+    CHECK_NEAR(gm_growth_at(&a.global.growth, 8190), 1.0, 0.0);
+    CHECK_NEAR(gm_growth_at(&a.global.growth, 8191), 1.0 + 0.1 * log(2.0), 1e-7);
+    CHECK_NEAR(gm_growth_at(&a.global.growth, 9999999), 1.0 + 0.1 * log(1221.0), 1e-7);
     gm_arch_clear(&a);
 }
 
@@ -166,7 +166,7 @@ static void what_is_not_said(void)
         copy_model("changed", TINY, forms[i].key, forms[i].value);
         CHECK_OK(gm_arch_read(&a, "changed", &err), err);
         for (int l = 0; l < 3; l++) CHECK_INT(a.window[l], forms[i].window[l]);
-        CHECK_NEAR(a.global.growth, forms[i].growth, 1e-7);
+        CHECK_NEAR(a.global.growth.rate, forms[i].growth, 1e-7);
         gm_arch_clear(&a);
     }
     gm_error err = {0};

@@ -63,6 +63,9 @@ static void published_forms_are_read(void)
         {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\", "
          "\"weight_block_size\": null}",
          "_scale_inv", "a tensor"},
+        {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\", "
+         "\"weight_block_size\": null}", /* Mistral Small 4's */
+         "_scale_inv", "a tensor"},
         {"null", NULL, ""},
         {"{\"bits\": 8}", NULL, ""}, /* arch_keys.c refuses it */
     };

@@ -145,7 +145,7 @@ static gm_slice grid_slice(size_t rows, size_t cols, gm_scale_blocks blocks)
 /* Scales of a whole tensor, whatever part of it the matrix is. */
 static void scales_are_of_the_whole_tensor(void)
 {
-    const gm_scale_blocks blocks = {"_scale_inv", 128, 64};
+    const gm_scale_blocks blocks = {"_scale_inv", 128, 64, false};
     gm_slice slice = grid_slice(576, 7168, blocks), scales = gm_slice_scales(&slice);
     CHECK_TEXT(scales.name, "w_scale_inv");
     CHECK(scales.rows == 5 && scales.cols == 112 && scales.stored == GM_STORED_GRID);
@@ -160,10 +160,10 @@ static void scales_are_of_the_whole_tensor(void)
     const gm_grid grid = gm_slice_grid(&slice);
     CHECK(scales.rows == 8 && scales.cols == 8);
     CHECK(grid.rows == 128 && grid.cols == 64 && grid.per_row == 8 && grid.first == 256);
-    slice = grid_slice(9, 7, (gm_scale_blocks){"_scale", 1, 0});
+    slice = grid_slice(9, 7, (gm_scale_blocks){"_scale", 1, 0, false});
     scales = gm_slice_scales(&slice);
     CHECK(scales.rows == 9 && scales.cols == 1 && gm_slice_grid(&slice).cols == 7);
-    slice = grid_slice(9, 7, (gm_scale_blocks){"_scale", 0, 0});
+    slice = grid_slice(9, 7, (gm_scale_blocks){"_scale", 0, 0, false});
     scales = gm_slice_scales(&slice);
     CHECK(scales.rows == 1 && scales.cols == 1 && gm_slice_grid(&slice).rows == 9);
 }
