@@ -24,12 +24,12 @@ typedef struct h5_names {
     unsigned n_objects, n_attributes;
 } h5_names;
 
-static herr_t edit_keep_object(hid_t file, const char *name, const H5O_info_t *info, void *to)
+static herr_t edit_keep_object(hid_t file, const char *name, const H5L_info_t *info, void *to)
 {
     h5_names *names = to;
     (void)file;
     (void)info;
-    if (strcmp(name, ".") != 0 && names->n_objects < EDIT_NAMES)
+    if (names->n_objects < EDIT_NAMES)
         snprintf(names->object[names->n_objects++], 64, "/%.60s", name);
     return 0;
 }
@@ -47,7 +47,7 @@ static herr_t edit_keep_attribute(hid_t file, const char *name, const H5A_info_t
 static inline void edit_names(h5_names *names, hid_t file)
 {
     *names = (h5_names){0};
-    if (H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, edit_keep_object, names, H5O_INFO_BASIC) < 0 ||
+    if (H5Lvisit(file, H5_INDEX_NAME, H5_ITER_INC, edit_keep_object, names) < 0 ||
         H5Aiterate2(file, H5_INDEX_NAME, H5_ITER_INC, NULL, edit_keep_attribute, names) < 0)
         abort();
 }
