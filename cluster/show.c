@@ -226,6 +226,9 @@ static gm_status print_cluster(const gm_atlas *atlas, size_t cluster, gm_error *
     if (status != GM_OK) return status;
     size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_IN_DETAIL);
     printf("important experts:\n  %5s %6s %7s  %s\n", "layer", "expert", "lift", "x uniform");
+    if (n == 0)
+        printf("  none: no expert's lift is %.2f or more in both halves of the documents\n",
+               GM_LIFT_MIN);
     for (size_t i = 0; i < n; i++)
         printf("  %5d %6d %7.2f  %9.2f\n", atlas->layer_of_moe[top[i].moe_layer], top[i].expert,
                (double)top[i].lift, (double)top[i].usage);

@@ -27,8 +27,10 @@ gm_status gm_trace_open_part(gm_trace *trace, size_t i, gm_error *err)
     const gm_trace_file *f = &trace->open;
     if (f->n_sources > 0) GM_FAIL(GM_EFORMAT, "'%s' is an index, expected a shard", p->path);
     if (!same_run(f, &trace->head))
-        GM_FAIL(GM_EFORMAT, "shard '%s' is from a different run than '%s'", p->path,
-                trace->head.path);
+        GM_FAIL(GM_EFORMAT,
+                "shard '%s' is from a different run than '%s'; 'gm-probe merge --help' says how to "
+                "join runs",
+                p->path, trace->head.path);
     if (p->digest && (strcmp(f->digest, p->digest) != 0 || f->sizes.N != p->sizes.N ||
                       f->sizes.T != p->sizes.T || f->sizes.S != p->sizes.S))
         GM_FAIL(GM_EFORMAT, "shard '%s' is not the one that index '%s' was made from", p->path,

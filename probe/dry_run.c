@@ -105,7 +105,8 @@ static void print_documents(const totals *t)
     printf("documents  %" PRIu64 ", %" PRIu64 " left out", t->documents, t->left_out);
     for (int i = 0; i < GM_PROBE_N_SKIPS; i++) {
         if (t->skipped[i] == 0) continue;
-        printf("%s%" PRIu64 " %s", before, t->skipped[i], name[i]);
+        printf("%s%" PRIu64 " %s%s", before, t->skipped[i], name[i],
+               i == GM_SKIP_TOO_SHORT - 1 ? " (under --min-tokens)" : "");
         before = ", ";
     }
     putchar('\n');

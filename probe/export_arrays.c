@@ -12,6 +12,7 @@ typedef enum array_id {
     OFFSET,
     EXPERT_ID,
     GATE,
+    OUTPUT_NORM,
     TOPK_MASS,
     MARGIN,
     TOKEN_ID,
@@ -26,10 +27,11 @@ static const struct {
     const char *descr; /* the type as NumPy spells it; the digit: bytes of a value */
     const char *row;   /* its sizes: L layers, E experts, K chosen */
 } arrays[] = {
-    [COUNTS] = {"<u4", "LE"}, [OFFSET] = {"<u8", ""},     [EXPERT_ID] = {"<u2", "LK"},
-    [GATE] = {"<f4", "LK"},   [TOPK_MASS] = {"<f4", "L"}, [MARGIN] = {"<f4", "L"},
-    [TOKEN_ID] = {"<u4", ""}, [POS] = {"<u4", ""},        [PHASE] = {"|u1", ""},
-    [NLL] = {"<f4", ""},      [LOGITS] = {"<f4", "LE"},   [LOGITS_TOKEN] = {"<u8", ""},
+    [COUNTS] = {"<u4", "LE"},     [OFFSET] = {"<u8", ""},        [EXPERT_ID] = {"<u2", "LK"},
+    [GATE] = {"<f4", "LK"},       [OUTPUT_NORM] = {"<f4", "LK"}, [TOPK_MASS] = {"<f4", "L"},
+    [MARGIN] = {"<f4", "L"},      [TOKEN_ID] = {"<u4", ""},      [POS] = {"<u4", ""},
+    [PHASE] = {"|u1", ""},        [NLL] = {"<f4", ""},           [LOGITS] = {"<f4", "LE"},
+    [LOGITS_TOKEN] = {"<u8", ""},
 };
 
 /* The shape of n rows, and the bytes of one; returns the rank. */
@@ -54,6 +56,7 @@ static gm_status read_rows(gm_trace *t, array_id which, uint64_t first, size_t n
     case COUNTS: return gm_trace_read_counts(t, (size_t)first, n, rows, err);
     case EXPERT_ID: return gm_trace_read_routing(t, first, n, rows, NULL, NULL, NULL, err);
     case GATE: return gm_trace_read_routing(t, first, n, NULL, rows, NULL, NULL, err);
+    case OUTPUT_NORM: return gm_trace_read_norms(t, first, n, rows, err);
     case TOPK_MASS: return gm_trace_read_routing(t, first, n, NULL, NULL, rows, NULL, err);
     case MARGIN: return gm_trace_read_routing(t, first, n, NULL, NULL, NULL, rows, err);
     case TOKEN_ID: return gm_trace_read_tokens(t, first, n, rows, NULL, NULL, NULL, err);

@@ -16,8 +16,9 @@ typedef struct gm_export_range {
 } gm_export_range;
 
 /* Names of the arrays as the options table of base/cli.h wants them: "counts|expert_id|...". */
-#define GM_EXPORT_ARRAYS \
-    "counts|offset|expert_id|gate|topk_mass|margin|token_id|pos|phase|nll|logits|logits_token"
+#define GM_EXPORT_ARRAYS                                                                       \
+    "counts|offset|expert_id|gate|output_norm|topk_mass|margin|token_id|pos|phase|nll|logits|" \
+    "logits_token"
 
 /* Write array number `which` of that list, of the documents in `range`, to `to` as .npy. Offsets
  * and token numbers count from the range's first row. GM_EABSENT when the trace lacks it; GM_EIO,

@@ -17,11 +17,13 @@
 
 typedef enum export_format { EXPORT_NPY, EXPORT_CSV, EXPORT_JSONL } export_format;
 
+enum { NO_ARRAY = -1 };
+
 typedef struct export_options {
     const char *out;
     export_format format; /* what the ending of `out` says */
-    int array;
-    int64_t skip, limit; /* documents; limit 0: all */
+    int array;            /* NO_ARRAY: none is named; help shows the first */
+    int64_t skip, limit;  /* documents; limit 0: all */
     bool gates, texts, force, quiet;
 } export_options;
 
@@ -210,6 +212,19 @@ static gm_status find_format(export_format *out, const char *path, gm_error *err
     return gm_fail(err, GM_EARG, "'%s': expected a name that ends in .npy, .csv or .jsonl", path);
 }
 
+/* What the options name goes into one kind of file. */
+static gm_status check_options(const export_options *o, gm_error *err)
+{
+    if (o->array != NO_ARRAY && o->format != EXPORT_NPY)
+        return gm_fail(err, GM_EARG, "--array goes into a .npy, '%s' is none", o->out);
+    if ((o->gates || o->texts) && o->format != EXPORT_JSONL)
+        return gm_fail(err, GM_EARG, "--%s goes into a .jsonl, '%s' is none%s",
+                       o->gates ? "gates" : "texts", o->out,
+                       o->gates && o->format == EXPORT_NPY ? "; for a .npy there is --array gate"
+                                                           : "");
+    return GM_OK;
+}
+
 static gm_status find_range(gm_export_range *out, const gm_trace *trace, const export_options *o,
                             const char *path, gm_error *err)
 {
@@ -236,7 +251,8 @@ static gm_status export_trace(const char *path, const export_options *o, gm_erro
     GM_TRY(gm_outfile_open(&file, o->out, o->force, err));
     FILE *to = gm_outfile_stream(file);
     if (o->format == EXPORT_CSV) write_csv(to, trace, &range);
-    if (o->format == EXPORT_NPY) GM_TRY(gm_export_array(to, trace, o->array, &range, err));
+    if (o->format == EXPORT_NPY)
+        GM_TRY(gm_export_array(to, trace, o->array == NO_ARRAY ? 0 : o->array, &range, err));
     if (o->format == EXPORT_JSONL) GM_TRY(write_jsonl(to, trace, &range, o, err));
     status = gm_outfile_commit(file, err);
     file = NULL;
@@ -250,7 +266,7 @@ out:
 int gm_probe_export(int argc, char **argv)
 {
     gm_error err = {0};
-    export_options o = {0};
+    export_options o = {.array = NO_ARRAY};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE", "file to write: .npy, .csv or .jsonl"},
         {GM_OPT_CHOICE, "array", &o.array, 0, 0, GM_EXPORT_ARRAYS, "array to write into a .npy"},
@@ -277,6 +293,7 @@ int gm_probe_export(int argc, char **argv)
     if (status == GM_OK && o.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
     if (status == GM_OK) status = find_format(&o.format, o.out, &err);
+    if (status == GM_OK) status = check_options(&o, &err);
     if (status != GM_OK) return gm_cli_end("gm-probe", "export", status, true, &err);
     gm_catch_signals();
     status = export_trace(argv[1], &o, &err);

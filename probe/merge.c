@@ -43,7 +43,12 @@ static const char merge_details[] =
     "Joins what the tasks of 'gm-probe collect --shard i/N' wrote. The result is the trace\n"
     "that a single task would have written. With --index the shards stay where they are, and\n"
     "the new file (HDF5 virtual datasets) reads through them.\n"
-    "  gm-probe merge run.trace.h5.parts -o run.trace.h5\n";
+    "  gm-probe merge run.trace.h5.parts -o run.trace.h5\n"
+    "It does not join two runs, such as those of two corpora. One run takes both: gm-probe\n"
+    "collect --corpus A --corpus B. Runs of one model that exist are joined as lines (choices,\n"
+    "gates, masses, margins and texts; losses, norms and logits are lost):\n"
+    "  gm-probe export a.trace.h5 --gates --texts -o a.jsonl    # and b likewise\n"
+    "  gm-probe import a.jsonl b.jsonl --model DIR -o both.trace.h5\n";
 
 int gm_probe_merge(int argc, char **argv)
 {

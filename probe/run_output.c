@@ -139,7 +139,8 @@ static void print_summary(const gm_run *r, gm_trace *trace)
                gm_show_seconds(time, gm_model_waited(r->model)));
     for (size_t i = 0; i < skips->n; i++)
         if (skips->number[i] > 0)
-            printf("left out: %" PRIu64 " %s\n", skips->number[i], skips->name[i]);
+            printf("left out: %" PRIu64 " %s%s\n", skips->number[i], skips->name[i],
+                   strcmp(skips->name[i], "too_short") == 0 ? " (under --min-tokens)" : "");
 }
 
 static gm_status merge(gm_run *r, gm_error *err)

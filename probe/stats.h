@@ -20,6 +20,8 @@
 #include "probe/stats_rollout.h"
 #include "probe/stats_tokens.h"
 
+#include <stdio.h>
+
 enum {
     GM_STATS_COSINE_DOCUMENTS = 1024,
     GM_STATS_NAME_BYTES = 48, /* of a bin */
@@ -134,6 +136,10 @@ void gm_stats_offer_raised(const gm_stats *stats, size_t subset, gm_best *best);
  * experts a subset. */
 gm_status gm_stats_put(const gm_stats *stats, gm_json_out *out, gm_error *err) GM_MUST_USE;
 gm_status gm_stats_print(const gm_stats *stats, size_t top, gm_error *err) GM_MUST_USE;
+
+/* Write a table of every expert, of all documents and of each subset: see stats_table.c. A failed
+ * write shows when the stream is committed. */
+void gm_stats_write_table(const gm_stats *stats, FILE *to);
 
 /* The parts of both that are of neighbouring tokens and layers; where has_routing. */
 void gm_stats_put_reuse(const gm_stats *stats, gm_json_out *out);

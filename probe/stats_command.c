@@ -45,7 +45,8 @@ static const char DETAILS[] =
     "    specialisation P(expert | subset), lift and nPMI.\n"
     "Of a recorded generation: the cosine between the experts of the written text and those\n"
     "of its own prompt, and of the previous prompt. --json has every layer, expert and\n"
-    "subset. Definitions: probe/measures.h.\n"
+    "subset; --csv has a row for each layer and expert, of all documents (no subset), then of\n"
+    "each subset. Definitions: probe/measures.h.\n"
     "\n"
     "With --against it compares two traces instead: how far they chose the same experts for\n"
     "the same tokens of the same documents, by layer and by the margin in the first trace\n"
@@ -54,12 +55,12 @@ static const char DETAILS[] =
     "strongest is; shared: the share of the K. If both have --nll, it also prints the loss\n"
     "(ln of the perplexity) by subset, and its change: mean over tokens, 95 % interval over\n"
     "documents.\n"
-    "  gm-probe stats run.trace.h5 --report stats.html\n"
+    "  gm-probe stats run.trace.h5 --report stats.html --csv stats.csv\n"
     "  gm-probe stats bf16.trace.h5 --against int8.trace.h5\n"
     "  gm-probe stats plain.trace.h5 --against steered.trace.h5\n";
 
 typedef struct stats_options {
-    const char *against, *model, *report, *figures;
+    const char *against, *model, *report, *figures, *csv;
     gm_opt_list experts; /* "LAYER:ID" */
     gm_opt_list subsets; /* names */
     int64_t top, permutations, seed, vocabulary, support;
@@ -124,6 +125,7 @@ static gm_status check_outputs(const stats_options *o, gm_error *err)
 {
     gm_status status = GM_OK;
     if (o->report) GM_TRY(gm_outfile_check(o->report, o->force, err));
+    if (o->csv) GM_TRY(gm_outfile_check(o->csv, o->force, err));
     if (o->figures)
         GM_TRY(gm_picture_folder_check(o->figures, o->against ? "agreement.png" : "load.png",
                                        o->force, err));
@@ -152,6 +154,16 @@ static gm_status draw_all(telling *t, const char *path, const stats_options *o, 
             gm_stats_write_figures(&t->stats, t->subset, t->n_subsets, o->figures, o->force, err));
 out:
     return status;
+}
+
+static gm_status write_table(const gm_stats *stats, const stats_options *o, gm_error *err)
+{
+    gm_outfile *file = NULL;
+    if (o->csv == NULL) return GM_OK;
+    gm_status status = gm_outfile_open(&file, o->csv, o->force, err);
+    if (status != GM_OK) return status;
+    gm_stats_write_table(stats, gm_outfile_stream(file));
+    return gm_outfile_commit(file, err);
 }
 
 static gm_status put_all(const telling *t, gm_error *err)
@@ -188,6 +200,7 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
     GM_TRY(gm_stats_count(&t.stats, t.trace, &count, err));
     if (t.n > 0) GM_TRY(gm_expert_find(t.view, t.n, (size_t)o->top, &t.stats, t.trace, err));
     GM_TRY(draw_all(&t, path, o, err));
+    GM_TRY(write_table(&t.stats, o, err));
     if (o->json) {
         GM_TRY(put_all(&t, err));
     } else {
@@ -244,6 +257,8 @@ int gm_probe_stats(int argc, char **argv)
         {GM_OPT_LIST, "expert", &o.experts, 0, 0, "LAYER:ID",
          "also list the top tokens and documents of this expert"},
         {GM_OPT_TEXT, "report", &o.report, 0, 0, "FILE", "HTML page to write"},
+        {GM_OPT_TEXT, "csv", &o.csv, 0, 0, "FILE",
+         "table to write: every expert, of all documents and of each subset"},
         {GM_OPT_TEXT, "figures", &o.figures, 0, 0, "DIR", "folder for figures (PNG and SVG)"},
         {GM_OPT_LIST, "subset", &o.subsets, 0, 0, "NAME",
          "subset whose experts are drawn; otherwise the three with most tokens"},
@@ -266,9 +281,9 @@ int gm_probe_stats(int argc, char **argv)
         {.kind = GM_OPT_END_}};
     gm_status status = gm_opt_parse("gm-probe stats TRACE [--against TRACE] [--report PAGE.html]",
                                     DETAILS, opts, &argc, argv, &err);
-    if (status == GM_OK && o.against && (o.model || o.experts.n > 0 || o.subsets.n > 0))
+    if (status == GM_OK && o.against && (o.model || o.csv || o.experts.n > 0 || o.subsets.n > 0))
         status = gm_fail(&err, GM_EARG,
-                         "--against cannot be combined with --expert, --subset or --model");
+                         "--against cannot be combined with --expert, --subset, --csv or --model");
     if (status == GM_OK && o.subsets.n > 0 && !o.report && !o.figures)
         status = gm_fail(&err, GM_EARG, "--subset needs --report or --figures to draw it in");
     if (status == GM_OK && argc != 2)

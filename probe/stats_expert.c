@@ -17,7 +17,8 @@ gm_status gm_expert_read(int64_t *layer, int64_t *expert, const char *text, gm_e
     if (colon && gm_parse_i64_n(text, (size_t)(colon - text), layer) &&
         gm_parse_i64(colon + 1, expert))
         return GM_OK;
-    return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID", text);
+    return gm_fail(err, GM_EARG, "--expert '%s': expected %s", text,
+                   strchr(text, ',') ? "one LAYER:ID; repeat --expert" : "LAYER:ID");
 }
 
 gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace_info *info,

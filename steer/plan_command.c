@@ -227,6 +227,11 @@ static gm_status check_request(const request *r, gm_error *err)
             err, GM_EARG,
             "'%s' lists experts; give --model DIR or --atlas FILE for the numbers of the layers",
             r->import);
+    if (r->output && (gm_ends_in(r->output, ".csv") || gm_ends_in(r->output, ".npy") ||
+                      gm_ends_in(r->output, ".f32")))
+        return gm_fail(err, GM_EARG,
+                       "'%s': -o writes a plan (*.plan.safetensors); --export writes such a file",
+                       r->output);
     if (r->import && gm_array_is_ds4(r->import) && recipe->mode != GM_PLAN_SELECT &&
         recipe->mode != GM_PLAN_MASK)
         return gm_fail(

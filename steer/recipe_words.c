@@ -20,6 +20,9 @@ gm_status gm_recipe_split(const char *text, const char *option, gm_text *name, d
 gm_status gm_recipe_expert(const char *text, gm_hand_set *out, gm_error *err)
 {
     const char *colon = strchr(text, ':'), *equals = colon ? strchr(colon, '=') : NULL;
+    if (strchr(text, ','))
+        return gm_fail(err, GM_EARG, "--expert '%s': expected one LAYER:ID=BIAS; repeat --expert",
+                       text);
     if (equals == NULL) return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID=BIAS", text);
     if (!gm_parse_i64_n(text, (size_t)(colon - text), &out->layer) ||
         !gm_parse_i64_n(colon + 1, (size_t)(equals - colon - 1), &out->expert))

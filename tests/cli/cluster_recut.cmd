@@ -18,6 +18,8 @@ grep -c Both merged
 gm-cluster recut leaf.h5 --merge 1=0 --name 0=Both -o both.h5 --quality none --quiet > /dev/null
 gm-cluster show both.h5 --json | grep -o '"name":"Both"'
 gm-cluster recut both.h5 --quiet | grep -c Both
+gm-cluster recut a.h5 --merge 1=0 --merge 2=0 -o all.h5 --quality none --quiet > /dev/null
+gm-cluster show all.h5 --cluster 0 | grep -A 2 '^important'
 echo "-- named alone, what is said of the clusters stays:"
 gm-cluster fit t.h5 -o q.h5 --min-cluster-size 8 --min-samples 5 --quiet > /dev/null
 gm-cluster recut q.h5 --name 0=Soup -o soup.h5 --quiet > /dev/null

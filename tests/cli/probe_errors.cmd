@@ -22,4 +22,5 @@ echo '{"txt": "x"}' > fields.jsonl
 run gm-probe collect --model "$M" --corpus fields.jsonl -o u.h5 --quiet
 run gm-probe collect --model --corpus fields.jsonl -o u.h5
 run gm-probe merge -o x.h5
+run gm-probe collect --max-tokens 9
 run gm-probe collect --model "$M" --corpus fields.jsonl -o u.h5 --kernels fast --quiet

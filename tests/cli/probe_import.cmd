@@ -12,6 +12,21 @@ run import a.jsonl b.jsonl.zst --experts 4 --name "a model" -o t.h5
 gm-probe info t.h5 | grep -e '^model' -e '^gates' -e '^margins' -e '^documents' -e '^options' -e '^device'
 gm-probe stats t.h5 --quiet | head -n 3
 
+echo "-- two runs are no shards of one; they are joined as lines:"
+make_trace whole.h5 && mv c.jsonl both.jsonl
+head -n 25 both.jsonl > one.jsonl
+tail -n +26 both.jsonl > two.jsonl
+for half in one two; do
+    gm-probe collect --model "$TINY" --corpus $half.jsonl --min-tokens 20 --doc-tokens 100 -o $half.h5 --quiet > /dev/null
+    gm-probe export $half.h5 --gates --texts -o $half.lines.jsonl --quiet
+done
+run gm-probe merge one.h5 two.h5 -o no.h5
+run import one.lines.jsonl two.lines.jsonl --model "$TINY" -o joined.h5
+for array in counts expert_id gate margin; do
+    for trace in whole joined; do gm-probe export $trace.h5 --array $array -o $trace.npy --force --quiet > /dev/null; done
+    same whole.npy joined.npy $array
+done
+
 echo "-- texts in all lines or in none:"
 line "$two" > c.jsonl
 run import a.jsonl c.jsonl --experts 4 -o no.h5

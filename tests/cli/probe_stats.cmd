@@ -42,6 +42,33 @@ gm-probe stats norms.h5 --top 2 --permutations 0 --vocabulary 0 | sed -n '/^norm
 gm-probe stats norms.h5 --json > norms.json
 gm-probe stats norms.h5 --report norms.html --figures n > /dev/null; ls n | grep outputs | tr '\n' ' '
 grep -o '<h2>What the experts put out' norms.html
+gm-probe stats norms.h5 --csv norms.csv --quiet > /dev/null
+head -n 1 norms.csv
+python3 - << 'END'
+import csv, json
+whole, rows = json.load(open("norms.json")), list(csv.DictReader(open("norms.csv", newline="")))
+subsets, outputs = {s["subset"]: s for s in whole["subsets"]}, {o["layer"]: o for o in whole["outputs"]["layers"]}
+layers = [layer["layer"] for layer in whole["layers"]]
+number = lambda text: float(text) if text else None
+for row in rows:
+    layer, e = int(row["layer"]), int(row["expert"])
+    if row["subset"] == "":
+        of = outputs[layer]
+        assert int(row["tokens"]) == whole["tokens"] and int(row["choices"]) == of["choices"][e], row
+        assert [number(row[k]) for k in ("ean", "reap", "largest_norm")] == [of[k][e] for k in ("ean", "reap", "largest_norm")], row
+        assert abs(float(row["rate"]) * whole["tokens"] - of["choices"][e]) < 1e-6, row
+    else:
+        of, at = subsets[row["subset"]], layers.index(layer)
+        assert int(row["tokens"]) == of["tokens"], row
+        assert number(row["rate"]) == of["specialisation"][at][e], row
+        assert [number(row[k]) for k in ("lift", "npmi", "risk_difference")] == [of[k][at][e] for k in ("lift", "npmi", "risk_difference")], row
+        assert (row["ean"], row["reap"]) == ("", ""), row
+choices = lambda subset: sum(int(row["choices"]) for row in rows if (row["subset"] == "") != subset)
+print(len(rows) == (1 + len(subsets)) * len(layers) * whole["experts"], choices(True) == choices(False) > 0)
+END
+run gm-probe stats norms.h5 --csv norms.csv
+gm-probe stats t.h5 --csv plain.csv --quiet > /dev/null; head -n 2 plain.csv
+run gm-probe stats t.h5 --against t.h5 --csv plain.csv
 gm-probe stats norms.h5 --json | grep -o '"outputs":{.*}]},"by_token"' | grep -o '"[a-z_]*":' | sort | uniq -c
 for array in counts expert_id gate topk_mass margin; do
     gm-probe export t.h5 --array $array -o without.npy --force --quiet > /dev/null
@@ -111,7 +138,7 @@ run gm-probe stats c.jsonl
 run gm-probe stats t.h5 --against counts.h5
 run gm-probe stats counts.h5 --against t.h5
 run gm-probe stats t.h5 --against absent.h5
-for expert in 3 0:1 3:16 3: :1 a:b -1:1; do run gm-probe stats t.h5 --expert "$expert"; done
+for expert in 3 0:1 3:16 3: :1 a:b -1:1 3:0,3:1; do run gm-probe stats t.h5 --expert "$expert"; done
 run gm-probe stats t.h5 --model absent
 run gm-probe stats t.h5 --model "$SRC/tests/golden/models/olmoe-tiny"
 run gm-probe stats t.h5 --permutations -1

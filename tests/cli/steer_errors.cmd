@@ -13,6 +13,8 @@ plan --subset sups
 plan --expert 9:1=1
 plan --expert 1:99=1
 plan --expert 1:1
+plan --expert 1:1=1,1:2=1
+plan --cluster 0 -o p.csv
 plan --layers 7-9 --cluster 0
 plan --layers 3-1 --cluster 0
 plan --layers 2-99 --expert 3:1=1 | head -n 3

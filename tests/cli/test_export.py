@@ -42,7 +42,7 @@ with open("c.jsonl", "w", encoding="utf-8") as corpus:
         text = f"soup, \"broth\" and stars {i} " * (4 + i)
         record = {"text": text, "meta": {"pile_set_name": f"kind {i % 2}, \"quoted\""}, "lang": ["en", "ru", None][i % 3]}
         corpus.write(json.dumps(record) + "\n")
-for name, level in (("t.h5", "logits:0.3"), ("counts.h5", "counts")):
+for name, level in (("t.h5", "logits:0.3"), ("norms.h5", "norms"), ("counts.h5", "counts")):
     run("collect", "--model", MODEL, "--corpus", "c.jsonl", "--min-tokens", 8, "-o", name, "--record", level, "--quiet", "--force",
         *(["--nll", "--language-field", "lang"] if name == "t.h5" else []))
 
@@ -91,6 +91,11 @@ with h5py.File("t.h5") as trace:
             assert line["routed_experts"] == trace["routing/expert_id"][of].tolist()
             assert line["gates"] == trace["routing/gate"][of].astype(float).tolist()
 
+with h5py.File("norms.h5") as trace:
+    assert np.array_equal(export("norms.h5", "x.npy", "--array", "output_norm", "--skip", 2), trace["routing/output_norm"][offset[2] :])
+assert "without norms" in run("export", "t.h5", "-o", "y.npy", "--array", "output_norm", code=1)
+for name, option in (("y.csv", "--array=counts"), ("y.jsonl", "--array=gate"), ("y.npy", "--gates"), ("y.csv", "--texts")):
+    assert f"{option.partition('=')[0]} goes into a ." in run("export", "t.h5", "-o", name, option, code=2)
 with h5py.File("counts.h5") as trace:
     assert np.array_equal(export("counts.h5", "x.npy"), trace["samples/counts"][:])
     unsaid = []
