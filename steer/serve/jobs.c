@@ -1,6 +1,9 @@
 /* jobs.c - see jobs.h. One lock and one signal for everything: requests are few. */
 #include "steer/serve/jobs.h"
 
+#include "base/progress.h"
+
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -108,13 +111,19 @@ gm_status gm_jobs_post(gm_jobs *jobs, gm_ask *ask, gm_job **out, gm_error *err)
     return status;
 }
 
-/* With the lock held: wait until there is something to read, or all was said; false when nobody is
- * there any more. */
-static bool wait_for_more(gm_job *job, gm_still_there *there, void *context)
+static bool has_more(const gm_job *job)
 {
-    while (job->read == job->said.n && !job->ended) {
+    return job->read < job->said.n || job->ended;
+}
+
+/* With the lock held: wait until there is something to read, or all was said, or `seconds` are
+ * over; false when nobody is there any more. */
+static bool wait_for_more(gm_job *job, double seconds, gm_still_there *there, void *context)
+{
+    const double until = gm_now() + seconds;
+    while (!has_more(job) && gm_now() < until) {
         wait_a_while(job->jobs);
-        if (job->read == job->said.n && !job->ended && !there(context)) {
+        if (!has_more(job) && !there(context)) {
             job->unwanted = true;
             return false;
         }
@@ -125,16 +134,24 @@ static bool wait_for_more(gm_job *job, gm_still_there *there, void *context)
 int gm_job_wait(gm_job *job, gm_still_there *there, void *context)
 {
     pthread_mutex_lock(&job->jobs->lock);
-    const int code = wait_for_more(job, there, context) ? job->code : 0;
+    const int code = wait_for_more(job, INFINITY, there, context) ? job->code : 0;
     pthread_mutex_unlock(&job->jobs->lock);
     return code;
+}
+
+bool gm_job_rests(gm_job *job, double seconds, gm_still_there *there, void *context)
+{
+    pthread_mutex_lock(&job->jobs->lock);
+    const bool rests = wait_for_more(job, seconds, there, context) && !has_more(job);
+    pthread_mutex_unlock(&job->jobs->lock);
+    return rests;
 }
 
 size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_still_there *there, void *context)
 {
     size_t n = 0;
     pthread_mutex_lock(&job->jobs->lock);
-    if (wait_for_more(job, there, context)) {
+    if (wait_for_more(job, INFINITY, there, context)) {
         n = job->said.n - job->read < most ? job->said.n - job->read : most;
         if (n > 0) memcpy(buffer, job->said.at + job->read, n);
         job->read += n;

@@ -29,6 +29,9 @@ typedef bool gm_still_there(void *context);
 /* Wait until something was said or the job has ended; returns the HTTP code of what was said, 0
  * when nobody is there any more. */
 int gm_job_wait(gm_job *job, gm_still_there *there, void *context);
+/* Wait for more, but no longer than `seconds`: did none come? (Not when the job has ended, or when
+ * nobody is there any more.) */
+bool gm_job_rests(gm_job *job, double seconds, gm_still_there *there, void *context);
 /* Wait for more, and take up to `most` bytes of it; 0: that was all. */
 size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_still_there *there, void *context);
 /* What is left unread is no longer wanted. */

@@ -62,7 +62,7 @@ def ask(port, path=COMPLETIONS, **body):
 def events(port, path=COMPLETIONS, **body):
     status, reply = send(port, path, {"stream": True, **body})
     assert status == 200, reply
-    *pieces, done, rest = reply.decode().split("\n\n")
+    *pieces, done, rest = (event for event in reply.decode().split("\n\n") if event != ":")  # said while it rests
     assert done == "data: [DONE]" and rest == "", reply
     return [json.loads(p.removeprefix("data: ")) for p in pieces]
 

@@ -102,6 +102,7 @@ static void a_stream_may_rest_between_its_pieces(void)
     gm_job_end(job);
     read_all(s, text, sizeof text);
     CHECK_HAS(text, "first");
+    CHECK_HAS(text, ":\n\n"); /* said meanwhile */
     CHECK_HAS(text, "second");
     end(&p);
 }

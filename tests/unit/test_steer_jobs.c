@@ -3,6 +3,7 @@
  *
  * label: threads
  */
+#include "base/progress.h"
 #include "steer/serve/jobs.h"
 #include "tests/check.h"
 
@@ -130,4 +131,33 @@ static void who_leaves_is_known_and_what_is_closed_refuses(void)
     gm_jobs_free(jobs);
 }
 
-TESTS(TEST(answers_reach_who_asked), TEST(who_leaves_is_known_and_what_is_closed_refuses))
+static void a_job_rests_while_nothing_is_said(void)
+{
+    gm_error err = {0};
+    gm_jobs *jobs = NULL;
+    gm_job *job = NULL;
+    gm_ask ask = ask_of(1);
+    bool here = true;
+    char byte;
+    CHECK_OK(gm_jobs_create(&jobs, &err), err);
+    CHECK_OK(gm_jobs_post(jobs, &ask, &job, &err), err);
+    gm_job *taken = gm_jobs_take(jobs);
+    const double begun = gm_now();
+    CHECK(gm_job_rests(job, .1, there, &here) && gm_now() - begun >= .1);
+    CHECK_OK(gm_job_say(taken, 200, "x", 1, &err), err);
+    CHECK(!gm_job_rests(job, 60, there, &here));
+    CHECK_INT(gm_job_read(job, &byte, 1, there, &here), 1);
+    CHECK(gm_job_rests(job, 0, there, &here));
+    CHECK(gm_job_wanted(taken));
+    here = false;
+    CHECK(!gm_job_rests(job, 60, there, &here) && !gm_job_wanted(taken));
+    gm_job_end(taken);
+    here = true;
+    CHECK(!gm_job_rests(job, 60, there, &here));
+    CHECK_INT(gm_job_read(job, &byte, 1, there, &here), 0);
+    gm_job_release(job);
+    gm_jobs_free(jobs);
+}
+
+TESTS(TEST(answers_reach_who_asked), TEST(who_leaves_is_known_and_what_is_closed_refuses),
+      TEST(a_job_rests_while_nothing_is_said))
