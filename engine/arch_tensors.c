@@ -346,6 +346,8 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
         place_in_heads(arch, role, pattern, (size_t)expert, out);
     else if (out->stack == 0)
         place_in_rows(arch, role, layer, out);
+    if (arch->family->images && role == GM_ROLE_ROUTER) out->stored = GM_STORED_COLUMNS;
+    if (arch->family->images && role == GM_ROLE_ROUTER_CORRECTION) out->tall = 2;
     out->middle = role == GM_ROLE_DELTA_CONV;
     out->centred = arch->centred_norms && is_norm(role);
     /* embeddings are kept as they are, vectors and some stacks have no scales */
@@ -403,6 +405,9 @@ size_t gm_arch_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoin
     size_t most = 0;
     for (int l = 0; l < arch->n_layers; l++)
         keep_larger(&most, columns_bytes_of(arch, checkpoint, GM_ROLE_KEY_UP, l));
+    for (int m = 0; m < arch->n_moe; m++)
+        keep_larger(&most,
+                    columns_bytes_of(arch, checkpoint, GM_ROLE_ROUTER, arch->layer_of_moe[m]));
     for (int role = GM_ROLE_EXPERT_GATE; role <= GM_ROLE_EXPERT_DOWN; role++)
         for (int m = 0; m < arch->n_moe; m++)
             keep_larger(&most, columns_bytes_of(arch, checkpoint, role, arch->layer_of_moe[m]));

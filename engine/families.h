@@ -44,6 +44,7 @@ typedef struct gm_family {
     const char *own_type; /* the "model_type" that this must have; NULL: any */
     bool no_dense;        /* the config names no width of dense layers: there are none */
     bool tied;            /* the embedding is the head where the config does not say */
+    bool images;          /* routers and experts for images follow those for text, unread */
     bool global;          /* layers of two types have angles, and may have heads, of their own */
     /* Keys of config.json that `read` looks at, ending with NULL: known, and checked by `read`
      * alone. */

@@ -195,21 +195,19 @@ out:
 
 /* ---- ERNIE 4.5: ERNIE-4.5-21B-A3B, ERNIE-4.5-300B-A47B ---- */
 
+#define ERNIE_KEYS                                                                                 \
+    "moe_k", "moe_num_experts", "moe_num_shared_experts", "moe_intermediate_size", "moe_norm_min", \
+        "use_bias", "num_nextn_predict_layers"
+
 static const char *const ernie_keys[] = {
-    "moe_k",
-    "moe_num_experts",
-    "moe_num_shared_experts",
-    "moe_intermediate_size",
+    ERNIE_KEYS,
     "moe_layer_start_index",
     "moe_layer_end_index",
     "moe_layer_interval",
-    "moe_norm_min",
     "moe_use_aux_free",
     "moe_gate",
     "moe_capacity", /* of training */
-    "use_bias",
     "use_rmsnorm",
-    "num_nextn_predict_layers",
     NULL,
 };
 
@@ -245,17 +243,15 @@ out:
 /* Source: the ERNIE 4.5 technical report (Baidu, 2025), section 2; transformers,
  * models/ernie4_5_moe: a softmax is corrected, its chosen part counts at least moe_norm_min,
  * neighbours turn together, the embedding is the head where the config does not say. */
-static gm_status read_ernie(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+static gm_status read_ernie_experts(const gm_json *config, const char *where, gm_arch *arch,
+                                    gm_error *err)
 {
     gm_status status = GM_OK;
     gm_router_desc *r = &arch->router;
     double least;
 
-    GM_TRY(check_ernie(config, where, err));
     GM_TRY(
         gm_config_int(config, "moe_num_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
-    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
-                         where, err));
     GM_TRY(gm_config_int_or(config, "moe_num_shared_experts", 0, GM_MAX_SHARED, 2, &arch->n_shared,
                             where, err));
     arch->shared_width = arch->n_shared * arch->expert_width;
@@ -263,10 +259,72 @@ static gm_status read_ernie(const gm_json *config, const char *where, gm_arch *a
     GM_TRY(gm_json_get_bool_or(config, "tie_word_embeddings", true, &arch->tied_head, where, err));
     GM_TRY(gm_config_int_or(config, "num_nextn_predict_layers", 0, MAX_FURTHER, 0, &arch->n_mtp,
                             where, err));
-    GM_TRY(place_ernie(config, where, arch, err));
     r->has_correction = r->renormalise = true;
     r->least_sum = (float)least;
     arch->rope.neighbours = true;
+out:
+    return status;
+}
+
+static gm_status read_ernie(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(check_ernie(config, where, err));
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
+                         where, err));
+    GM_TRY(read_ernie_experts(config, where, arch, err));
+    GM_TRY(place_ernie(config, where, arch, err));
+out:
+    return status;
+}
+
+/* ---- the part for text of ERNIE-4.5-VL, which has as many narrower experts for images ---- */
+
+#define ERNIE_VISION_KEYS                                                                       \
+    ERNIE_KEYS, "mlp_layer_types", "text_config", "vision_config", "image_token_id",            \
+        "image_start_token_id", "image_end_token_id", "video_token_id", "video_start_token_id", \
+        "video_end_token_id"
+
+static const char *const ernie_vision_keys[] = {ERNIE_VISION_KEYS, NULL};
+
+/* A number of a list. */
+static bool number_at(const gm_json *list, int place, int64_t *out)
+{
+    const gm_json *v = list && gm_json_kind_of(list) == GM_JSON_ARRAY ? gm_json_first(list) : NULL;
+    while (v && place-- > 0) v = gm_json_next(v);
+    return v && gm_json_i64(v, out);
+}
+
+/* Pairs that turn with an image's rows and with its columns alternate: if there are as many of one
+ * as of the other, all turn in their order by the one position that text has. */
+static gm_status check_sections(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char key[] = "mrope_section";
+    const gm_json *angles = gm_json_find(config, "rope_parameters");
+    const gm_json *list = angles ? gm_json_find(angles, key) : NULL;
+    int64_t rows, columns;
+    if (list && !(number_at(list, 0, &rows) && number_at(list, 1, &columns) && rows == columns))
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' does not begin with two equal numbers", where,
+                       key);
+    return GM_OK;
+}
+
+/* Source: transformers, models/ernie4_5_vl_moe. */
+static gm_status read_ernie_vision(const gm_json *config, const char *where, gm_arch *arch,
+                                   gm_error *err)
+{
+    static const char key[] = "moe_intermediate_size";
+    const gm_moe_layers layers = {.first = 1, .every = 1, .types = "mlp_layer_types"};
+    gm_status status = GM_OK;
+    int64_t width;
+    GM_TRY(gm_expect_bool(config, "use_bias", false, where, err));
+    GM_TRY(check_sections(config, where, err));
+    if (!number_at(gm_json_find(config, key), 0, &width) || width < 1 || width > GM_MAX_WIDTH)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is not a list that begins with the width of an expert",
+                where, key);
+    arch->expert_width = (int)width;
+    GM_TRY(read_ernie_experts(config, where, arch, err));
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
 out:
     return status;
 }
@@ -344,6 +402,13 @@ out:
 
 /* ---- the rows ---- */
 
+#define ERNIE_ROW                                                                         \
+    .norm_epsilon = 1e-5f, .rope_theta = 500000, .chosen_key = "moe_k",                   \
+    .mtp_prefix = "model.mtp_",                                                           \
+    .tensor = {LLAMA_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS, SHARED_EXPERT_TENSORS, \
+               [GM_ROLE_ROUTER_CORRECTION] =                                              \
+                   "model.layers.%d.mlp.moe_statics.e_score_correction_bias"}
+
 static const gm_family families[] = {
     {.architecture = "Glm4MoeForCausalLM",
      .model_type = "glm4_moe",
@@ -394,21 +459,21 @@ static const gm_family families[] = {
     {.architecture = "Ernie4_5_MoeForCausalLM",
      .model_type = "ernie4_5_moe",
      .name = "ernie4.5-moe",
-     .norm_epsilon = 1e-5f,
-     .rope_theta = 500000,
-     .chosen_key = "moe_k",
-     .mtp_prefix = "model.mtp_",
      .keys = ernie_keys,
      .read = read_ernie,
-     .tensor =
-         {
-             LLAMA_TENSORS,
-             DENSE_TENSORS,
-             GATED_EXPERT_TENSORS,
-             SHARED_EXPERT_TENSORS,
-             [GM_ROLE_ROUTER_CORRECTION] =
-                 "model.layers.%d.mlp.moe_statics.e_score_correction_bias",
-         }},
+     ERNIE_ROW},
+    {.architecture = "Ernie4_5_VLMoeForConditionalGeneration",
+     .model_type = "ernie4_5_vl_moe",
+     .name = "ernie4.5-vl-moe",
+     .nested = true,
+     .tied = true,
+     .grid = true,
+     .images = true,
+     .inner = "model.",
+     .other_prefix = {"model.vision_model.", "model.resampler_model."},
+     .keys = ernie_vision_keys,
+     .read = read_ernie_vision,
+     ERNIE_ROW},
     {.architecture = "MiniMaxM2ForCausalLM",
      .model_type = "minimax_m2",
      .name = "minimax-m2",

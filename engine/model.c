@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the checkpoint against the architecture ---- */
@@ -50,10 +51,21 @@ static bool is_mtp(const gm_arch *arch, const char *name)
     return false;
 }
 
+/* Is it of the experts for images (gm_family, `images`), or their router? */
+static bool is_for_images(const gm_arch *arch, const char *name)
+{
+    static const char part[] = ".mlp.experts.";
+    const char *expert = strstr(name, part);
+    if (!arch->family->images) return false;
+    if (expert == NULL) return gm_ends_in(name, ".mlp.gate.weight_1");
+    return strtol(expert + strlen(part), NULL, 10) >= arch->n_experts;
+}
+
 /* Tensors of the parts that see images, likewise. */
 static bool is_other(const gm_arch *arch, const char *name)
 {
     const char *const *prefix = arch->family->other_prefix;
+    if (is_for_images(arch, name)) return true;
     while (*prefix && strncmp(name, *prefix, strlen(*prefix)) != 0) prefix++;
     return *prefix != NULL;
 }

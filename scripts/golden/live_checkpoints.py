@@ -120,6 +120,11 @@ FEWER = {
         "model_type": "ernie4_5_moe", "hidden_size": 2560, "intermediate_size": 12288, "num_attention_heads": 20,
         "num_key_value_heads": 4, "moe_num_experts": 16, "moe_k": 6, "moe_num_shared_experts": 2, "moe_intermediate_size": 1536,
         "rope_theta": 500000},
+    "ERNIE-4.5-VL-28B-A3B": {
+        "model_type": "ernie4_5_vl_moe", "tie_word_embeddings": True, "vision_config": SMALL_VISION,
+        "text_config": {
+            "moe_num_experts": 16, "bos_token_id": 1, "eos_token_id": 2,
+            "rope_parameters": {"mrope_section": [22, 22, 20], "rope_theta": 500000.0, "rope_type": "default"}}},
     "MiniMax-M2": {
         "model_type": "minimax_m2", "hidden_size": 3072, "intermediate_size": 1536, "num_attention_heads": 48, "num_key_value_heads": 8,
         "head_dim": 128, "rotary_dim": 64, "num_local_experts": 16, "num_experts_per_tok": 8, "bos_token_id": 1, "eos_token_id": 2},

@@ -1,6 +1,7 @@
 /* test_families_renamed.c - families whose mathematics another's golden covers: Hy3 gives what
  * dots.llm1 gives of the same numbers, sarvam-105b what DeepSeek-V3 gives, Qwen3-Omni what
- * Qwen3-MoE gives; and what is refused of them and of Mellum 2 and GraniteMoeShared.
+ * Qwen3-MoE gives, ERNIE-4.5-VL what ERNIE 4.5 gives; and what is refused of them and of Mellum 2
+ * and GraniteMoeShared.
  */
 #include "engine/families.h"
 #include "tests/engine_run.h"
@@ -86,6 +87,97 @@ static void omni_computes_qwen(void)
     gm_text_clear(&config);
 }
 
+/* ---- ERNIE-4.5-VL: a router as columns, experts, a router and a correction for images ---- */
+
+#define ERNIE MODELS "ernie-tiny"
+#define ERNIE_VISION(sections, widths)                                                            \
+    "{\"architectures\":[\"Ernie4_5_VLMoeForConditionalGeneration\"],\"model_type\":"             \
+    "\"ernie4_5_vl_moe\",\"image_token_id\":7,\"tie_word_embeddings\":true,\"text_config\":{"     \
+    "\"bos_token_id\":1,\"hidden_size\":16,\"intermediate_size\":36,\"max_position_embeddings\":" \
+    "128,\"mlp_layer_types\":[\"sparse\",\"sparse\",\"dense\"],\"moe_intermediate_size\":" widths \
+    ",\"moe_k\":3,\"moe_norm_min\":0.7,\"moe_num_experts\":10,\"moe_num_shared_experts\":2,"      \
+    "\"num_attention_heads\":4,\"num_hidden_layers\":3,\"num_key_value_heads\":2,"                \
+    "\"num_nextn_predict_layers\":1,\"rms_norm_eps\":0.001,\"rope_parameters\":{"                 \
+    "\"mrope_section\":" sections ",\"rope_theta\":5000.0,\"rope_type\":\"default\"},"            \
+    "\"tie_word_embeddings\":true,\"vocab_size\":290}}"
+
+/* (rows, cols) of bf16 as (cols, rows), the caller's. */
+static gm_tensor transposed(gm_tensor t)
+{
+    const size_t rows = t.dim[0], cols = t.dim[1];
+    uint16_t *to = gm_alloc2(cols, rows, sizeof *to);
+    CHECK(t.dtype == GM_BF16 && t.rank == 2);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            memcpy(&to[c * rows + r], (const char *)t.data + (r * cols + c) * sizeof *to,
+                   sizeof *to);
+    t.dim[0] = cols, t.dim[1] = rows, t.data = to;
+    return t;
+}
+
+/* A correction for text, and one for images that would change every choice; the caller's. */
+static gm_tensor both_corrections(gm_tensor t)
+{
+    const size_t n = t.dim[1];
+    float *to = gm_alloc2(2, n, sizeof *to);
+    CHECK(t.dtype == GM_F32 && t.rank == 2 && t.dim[0] == 1);
+    memcpy(to, t.data, n * sizeof *to);
+    for (size_t i = 0; i < n; i++) to[n + i] = i % 2 ? 9.0f : -9.0f;
+    t.dim[0] = 2, t.data = to, t.n_bytes *= 2;
+    return t;
+}
+
+static void ernie_vision_computes_ernie(void)
+{
+    gm_checkpoint *c;
+    gm_error err = {0};
+    void *mine[8];
+    size_t n_mine = 0;
+    named_tensors *all = gm_alloc(1, sizeof *all);
+    CHECK_OK(gm_checkpoint_open(&c, ERNIE, &err), err);
+    for (size_t i = 0; i < gm_checkpoint_n(c); i++) {
+        gm_tensor t = *gm_checkpoint_at(c, i);
+        char name[96];
+        const bool router = gm_ends_in(t.name, ".mlp.gate.weight");
+        const bool correction = gm_ends_in(t.name, "e_score_correction_bias");
+        if (router) t = transposed(t);
+        if (correction) t = both_corrections(t);
+        if (router || correction) mine[n_mine++] = (void *)(uintptr_t)t.data;
+        name_tensor(all, t.name, t);
+        snprintf(name, sizeof name, "%s_1", t.name);
+        if (router) name_tensor(all, name, t);
+        if (strcmp(t.name, "model.layers.1.mlp.experts.3.up_proj.weight") == 0)
+            name_tensor(all, "model.layers.1.mlp.experts.13.up_proj.weight", t);
+        if (strcmp(t.name, "model.norm.weight") == 0)
+            name_tensor(all, "model.vision_model.ln.weight", t);
+    }
+    write_named(all, "ernie-vision", ERNIE_VISION("[1,1,0]", "[8,4]"));
+    gives_the_same("ernie-vision", ERNIE);
+    for (size_t i = 0; i < n_mine; i++) gm_free(mine[i]);
+    gm_checkpoint_close(c);
+    gm_free(all);
+}
+
+static void ernie_vision_refuses(void)
+{
+    static const char *const cases[][2] = {
+        {ERNIE_VISION("[2,1,0]", "[8,4]"), "'mrope_section' does not begin with two equal"},
+        {ERNIE_VISION("[1,1,0]", "8"), "'moe_intermediate_size' is not a list that begins with"},
+        {"{\"architectures\":[\"Ernie4_5_VLMoeForConditionalGeneration\"],\"model_type\":"
+         "\"ernie4_5_moe_vl\",\"moe_num_experts\":[64,64]}",
+         "'text_config' is not an object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        gm_arch a;
+        gm_json *json;
+        gm_error err = {0};
+        CHECK_OK(gm_json_parse(&json, cases[i][0], strlen(cases[i][0]), "vl", &err), err);
+        CHECK_FAILS(gm_arch_from_json(&a, json, "vl", NULL, NULL, &err), err, GM_EFORMAT,
+                    cases[i][1]);
+        gm_json_free(json);
+    }
+}
+
 static void refuses_what_is_not_computed(void)
 {
     static const char *const changes[][4] = {
@@ -104,4 +196,5 @@ static void refuses_what_is_not_computed(void)
 }
 
 TESTS(TEST(hy_computes_dots), TEST(sarvam_computes_deepseek), TEST(omni_computes_qwen),
+      TEST(ernie_vision_computes_ernie), TEST(ernie_vision_refuses),
       TEST(refuses_what_is_not_computed))
