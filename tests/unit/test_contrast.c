@@ -146,6 +146,28 @@ static void pairs(void)
     CHECK_NEAR(e[1].p, 0.875, 4 * sqrt(0.875 * 0.125 / DEALS));
 }
 
+/* More pairs than a random word has bits: expert 0 differs in pairs 16 to 31, expert 1 in those
+ * after them. As large a t by chance: of 16 signs and of 8 all alike, or nearly. */
+static void many_pairs(void)
+{
+    enum { MANY = 40, PERMUTATIONS = 254 };
+    float rate[2 * MANY * J] = {0};
+    uint8_t of_a[2 * MANY] = {0};
+    uint32_t pair[2 * MANY];
+    gm_contrast_expert e[J];
+    gm_error err = {0};
+    for (uint32_t p = 0; p < MANY; p++) {
+        pair[2 * p] = 2 * p, pair[2 * p + 1] = 2 * p + 1;
+        of_a[2 * p] = 1;
+        if (p >= 16) rate[2 * p * J + (p >= 32)] = 0.5f;
+    }
+    gm_contrast_data d = {.N = 2 * MANY, .L = 1, .E = J, .K = 1, .rate = rate, .of_a = of_a};
+    d.pair = pair, d.n_pairs = MANY;
+    CHECK_OK(gm_contrast_make(e, &d, PERMUTATIONS, 7, true, &err), err);
+    CHECK_NEAR(e[0].p, 1.0 / (1 + PERMUTATIONS), 1e-15);
+    CHECK(e[1].p < 0.05);
+}
+
 static void pairs_that_do_not_differ(void)
 {
     gm_contrast_data d;
@@ -164,6 +186,8 @@ static void pairs_that_do_not_differ(void)
     CHECK_NEAR(e[0].high - e[0].low, 0, 0);
     CHECK(e[1].t == INFINITY);
     fill_pairs(&d, rate, of_a);
+    d.n_pairs = 2;
+    CHECK_OK(gm_contrast_make(e, &d, 9, 7, true, &err), err);
     d.n_pairs = 1;
     CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG,
                 "found 1 pair, expected at least two");
@@ -186,4 +210,4 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(two_groups), TEST(exchanged), TEST(rates_that_do_not_vary), TEST(groups_of_one),
-      TEST(pairs), TEST(pairs_that_do_not_differ), TEST(allocations_fail))
+      TEST(pairs), TEST(many_pairs), TEST(pairs_that_do_not_differ), TEST(allocations_fail))

@@ -10,8 +10,8 @@ enum { E = 8, LK = SAMPLE_L * SAMPLE_K };
 
 static sample s;
 
-/* Four rows of the first document, a template token first; layer 0 chooses 2 and 5 in rows 1 and 2,
- * row 3 is bad. */
+/* Four rows of the first document, a template token first; layer 0 chooses 0 and 5 in rows 1 and 2,
+ * row 3 is bad. Layer 1 chooses 7 twice, then 6 and none. */
 static void fill(void)
 {
     static const float norm[] = {3, 5, 7, 11}, gate[] = {0.5f, 0.25f, 0.75f, 0.125f};
@@ -23,9 +23,12 @@ static void fill(void)
     for (size_t i = 0; i < (size_t)4 * LK; i++) s.norm[i] = 100, s.gate[i] = 1, s.expert[i] = 7;
     for (size_t i = 0; i < 4; i++) {
         const size_t at = (1 + i / 2) * LK + i % 2;
-        s.expert[at] = i % 2 == 0 ? 2 : 5;
+        s.expert[at] = i % 2 == 0 ? 0 : 5;
         s.norm[at] = norm[i], s.gate[at] = gate[i];
     }
+    const size_t last = 2 * LK + SAMPLE_K;
+    s.expert[last] = 6, s.norm[last] = 50;
+    s.expert[last + 1] = GM_TRACE_NO_EXPERT, s.norm[last + 1] = s.gate[last + 1] = NAN;
     for (size_t i = (size_t)3 * LK; i < (size_t)4 * LK; i++)
         s.expert[i] = GM_TRACE_NO_EXPERT, s.norm[i] = s.gate[i] = NAN;
 }
@@ -46,20 +49,22 @@ static void worked_by_hand(void)
     fill();
     gm_trace *trace = written();
     CHECK_OK(gm_outputs_count(&o, trace, &err), err);
-    CHECK_INT(o.sum[2].n, 2);
+    CHECK_INT(o.sum[0].n, 2);
     CHECK_INT(o.sum[7].n, 0); /* the template token's */
-    CHECK_NEAR(gm_outputs_ean(&o, 0, 2), 3 + 7, 0);
+    CHECK_NEAR(gm_outputs_ean(&o, 0, 0), 3 + 7, 0);
     CHECK_NEAR(gm_outputs_ean(&o, 0, 5), 5 + 11, 0);
     CHECK_NEAR(gm_outputs_ean(&o, 0, 7), 0, 0);
-    CHECK_NEAR(gm_outputs_reap(&o, 0, 2), (0.5 * 3 + 0.75 * 7) / 2, 0);
+    CHECK_NEAR(gm_outputs_reap(&o, 0, 0), (0.5 * 3 + 0.75 * 7) / 2, 0);
     CHECK_NEAR(gm_outputs_reap(&o, 0, 5), (0.25 * 5 + 0.125 * 11) / 2, 0);
     CHECK(isnan(gm_outputs_reap(&o, 0, 7)));
     CHECK_NEAR(gm_outputs_mean_reap(&o, 0), (3.375 + 1.3125) / 2, 0);
-    CHECK_NEAR(gm_outputs_relative_reap(&o, 0, 2), 3.375 / 2.34375, 1e-15);
+    CHECK_NEAR(gm_outputs_relative_reap(&o, 0, 0), 3.375 / 2.34375, 1e-15);
     CHECK_NEAR(gm_outputs_ean_share(&o, 0, 5), 16.0 / 26, 1e-15);
     CHECK_NEAR(gm_outputs_choice_share(&o, 0, 5), 0.5, 0);
     CHECK_NEAR(o.sum[5].largest, 11, 0);
-    CHECK_NEAR(gm_outputs_ean(&o, 1, 7), 4 * 100, 0); /* two rows, twice each */
+    CHECK_NEAR(gm_outputs_ean(&o, 1, 7), 2 * 100, 0); /* one row, twice */
+    CHECK_NEAR(gm_outputs_mean_reap(&o, 1), (100.0 + 50) / 2, 0);
+    CHECK_NEAR(gm_outputs_choice_share(&o, 1, 6), 1.0 / 3, 1e-15);
     gm_outputs_clear(&o);
     gm_trace_close(trace);
 }
@@ -72,8 +77,8 @@ static void nothing_was_counted(void)
     for (size_t t = 0; t < 4; t++) s.phase[t] = GM_TRACE_TEMPLATE;
     gm_trace *trace = written();
     CHECK_OK(gm_outputs_count(&o, trace, &err), err);
-    CHECK(isnan(gm_outputs_mean_reap(&o, 0)) && isnan(gm_outputs_ean_share(&o, 0, 2)));
-    CHECK(isnan(gm_outputs_choice_share(&o, 0, 2)));
+    CHECK(isnan(gm_outputs_mean_reap(&o, 0)) && isnan(gm_outputs_ean_share(&o, 0, 0)));
+    CHECK(isnan(gm_outputs_choice_share(&o, 0, 0)));
     gm_outputs_clear(&o);
     gm_trace_close(trace);
 }
@@ -96,4 +101,26 @@ static void what_is_wrong_is_said(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(worked_by_hand), TEST(nothing_was_counted), TEST(what_is_wrong_is_said))
+static gm_status count(void *unused, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = NULL;
+    gm_outputs o = {0};
+    (void)unused;
+    GM_TRY(gm_trace_open(&trace, "outputs.h5", err));
+    GM_TRY(gm_outputs_count(&o, trace, err));
+out:
+    gm_outputs_clear(&o);
+    gm_trace_close(trace);
+    return status;
+}
+
+static void allocations_fail(void)
+{
+    fill();
+    gm_trace_close(written());
+    check_every_allocation(count, NULL);
+}
+
+TESTS(TEST(worked_by_hand), TEST(nothing_was_counted), TEST(what_is_wrong_is_said),
+      TEST(allocations_fail))

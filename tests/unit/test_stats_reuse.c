@@ -62,7 +62,7 @@ static void add(gm_reuse *r, const texts *x, size_t n, size_t most)
 }
 
 /* {0,1,2}, {1,0,3}, {1,0,3}; a new document: {4,5,6}, {1,0,3}. The cache begins as 0 1 2 3 ...; the
- * places of the choices are 0 1 2; 1 0 3; 0 1 2; 4 5 6; 3 4 5. */
+ * places of the choices are 0 1 2; 1 0 3; 0 1 2; 4 5 6; 3 4 5. Layer 0 always chooses {0,1,2}. */
 static void worked_by_hand(void)
 {
     static const uint16_t chosen[][K] = {{0, 1, 2}, {1, 0, 3}, {1, 0, 3}, {4, 5, 6}, {1, 0, 3}};
@@ -70,7 +70,8 @@ static void worked_by_hand(void)
     static texts x;
     gm_reuse r;
     for (size_t t = 0; t < 5; t++) {
-        for (size_t l = 0; l < L; l++) memcpy(x.expert[t][l], chosen[t], sizeof chosen[t]);
+        for (size_t l = 0; l < L; l++)
+            memcpy(x.expert[t][l], chosen[l > 0 ? t : 0], sizeof chosen[t]);
         x.pos[t] = pos[t];
         x.phase[t] = 0;
         x.good[t] = true;
