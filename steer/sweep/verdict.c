@@ -119,10 +119,10 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                            o->own_largest ? "Its own topic gains most. "
                                           : "Another topic gains as much or more. ",
                            err));
+    if (!o->zero_same) GM_TRY(gm_text_add(text, "DOSE 0 CHANGED THE TEXTS. ", err));
     if (!isnan(o->reverse_shift))
         GM_TRY(gm_text_printf(text, err, "Reversed: %+.2f%s.", o->reverse_shift,
                               o->reverse_lowers ? "" : ", which is not below 0"));
-    if (!o->zero_same) GM_TRY(gm_text_add(text, " DOSE 0 CHANGED THE TEXTS.", err));
 out:
     return status;
 }

@@ -172,7 +172,11 @@ static void a_shift_is_over_prompts(void)
     CHECK_NEAR(s.cell[2].shift, 1.5, 1e-6); /* 2 and 1 */
     CHECK_NEAR(s.cell[2].shift_lo, 1, 1e-6);
     CHECK_NEAR(s.cell[2].shift_hi, 2, 1e-6);
+    for (int i = 0; i < TEXTS; i++) s.text[i].rep4 = 0.25f * (float)i, s.text[i].distinct2 = 0.5f;
+    s.text[3].rep4 = NAN; /* too short: it does not count */
     gm_quality q = gm_scores_quality(c);
+    CHECK_NEAR(q.rep4, 0.25, 0);
+    CHECK_NEAR(q.distinct2, 0.5, 0);
     CHECK_NEAR(q.tokens, 11.5, 0);
     CHECK_NEAR(q.ended, 0.25, 0);
 }
