@@ -78,21 +78,43 @@ static void reads_sarvam(void)
     CHECK_TEXT(gm_family_find("SarvamMoEForCausalLM", NULL)->name, "sarvam-moe");
 }
 
+static gm_arch changed(const char *config, const char *from, const char *to)
+{
+    gm_text text = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_text_add(&text, config, &err), err);
+    replace_text(&text, from, to);
+    gm_arch a = read_config_text(text.at);
+    gm_text_clear(&text);
+    return a;
+}
+
 /* The weight of a single expert is its score in Ling's code, and 1 in transformers. */
 static void a_single_expert(void)
 {
     static const char *const config[] = {ling, sarvam};
     static const char *const chosen[] = {"\"num_experts_per_tok\":8", "\"num_experts_per_tok\":6"};
     for (int i = 0; i < 2; i++) {
-        gm_text text = {0};
-        gm_error err = {0};
-        CHECK_OK(gm_text_add(&text, config[i], &err), err);
-        replace_text(&text, chosen[i], "\"num_experts_per_tok\":1");
-        gm_arch a = read_config_text(text.at);
+        gm_arch a = changed(config[i], chosen[i], "\"num_experts_per_tok\":1");
         CHECK_INT(a.router.renormalise, i == 1);
         gm_arch_clear(&a);
-        gm_text_clear(&text);
     }
+}
+
+static void what_the_config_leaves_out(void)
+{
+    gm_arch a = changed(ling, "\"num_shared_experts\":1,", "");
+    CHECK_INT(a.n_shared, 1);
+    gm_arch_clear(&a);
+    a = changed(ling, "\"num_shared_experts\":1,", "\"num_nextn_predict_layers\":1,");
+    CHECK_INT(a.n_mtp, 1);
+    gm_arch_clear(&a);
+    a = changed(ling, "\"first_k_dense_replace\":1,", "");
+    CHECK_INT(a.n_moe, 20);
+    gm_arch_clear(&a);
+    a = changed(sarvam, "\"first_k_dense_replace\":1,", "");
+    CHECK_INT(a.n_moe, 18);
+    gm_arch_clear(&a);
 }
 
 static void refuses_what_is_not_computed(void)
@@ -100,6 +122,8 @@ static void refuses_what_is_not_computed(void)
     static const char *const changes[][3] = {
         {"\"score_function\":\"sigmoid\"", "\"score_function\":\"softmax\"",
          "'score_function' is 'softmax', but only 'sigmoid'"},
+        {"\"use_cache\":true", "\"scoring_func\":\"softmax\"", "'scoring_func' is 'softmax'"},
+        {"\"use_cache\":true", "\"topk_method\":\"greedy\"", "'topk_method' is 'greedy'"},
         {"\"norm_topk_prob\":true", "\"norm_topk_prob\":false", "'norm_topk_prob' is false"},
         {"\"moe_router_enable_expert_bias\":true", "\"moe_router_enable_expert_bias\":false",
          "'moe_router_enable_expert_bias' is false"},
@@ -109,6 +133,8 @@ static void refuses_what_is_not_computed(void)
         {"\"n_group\":8,", "", "'n_group' is missing"},
         {"\"topk_group\":4", "\"topk_group\":9", "'topk_group'"},
         {"\"routed_scaling_factor\":2.5,", "", "'routed_scaling_factor' is missing"},
+        {"\"moe_intermediate_size\":512,", "\"moe_intermediate_size\":0,",
+         "'moe_intermediate_size'"},
         {"\"num_experts\":256,", "", "'num_experts' is missing"},
         {"\"num_experts\":256,", "\"num_experts\":256,\"n_routed_experts\":128,",
          "'num_experts' is 256, but 'n_routed_experts' is 128; expected the same"},
@@ -215,5 +241,5 @@ static void they_compute_dots_under_other_names(void)
     outcome_free(&want);
 }
 
-TESTS(TEST(reads_ling), TEST(reads_sarvam), TEST(a_single_expert),
+TESTS(TEST(reads_ling), TEST(reads_sarvam), TEST(a_single_expert), TEST(what_the_config_leaves_out),
       TEST(refuses_what_is_not_computed), TEST(they_compute_dots_under_other_names))

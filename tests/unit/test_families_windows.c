@@ -116,6 +116,10 @@ static void reads_other_forms(void)
     CHECK_OK(gm_arch_read(&a, "other", &err), err);
     CHECK(a.n_moe == 1 && a.layer_of_moe[0] == 1);
     gm_arch_clear(&a);
+    copy_model("other", EXAONE, "norm_topk_prob", NULL);
+    CHECK_OK(gm_arch_read(&a, "other", &err), err);
+    CHECK(a.router.renormalise);
+    gm_arch_clear(&a);
 }
 
 static void refuses_what_is_not_computed(void)
@@ -134,6 +138,7 @@ static void refuses_what_is_not_computed(void)
         {AFMOE, "layer_types", "[\"full_attention\", \"full_attention\", \"full_attention\"]",
          "'layer_types' leaves no layer of 'sliding_attention'"},
         {EXAONE, "sliding_window", NULL, "'sliding_window' is missing"},
+        {EXAONE, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', but only 'sigmoid'"},
         {EXAONE, "topk_method", "\"greedy\"", "'topk_method' is 'greedy', but only 'noaux_tc'"},
         {EXAONE, "n_group", "3", "'n_group' is 3"},
         {EXAONE, "mlp_layer_types", "[\"sparse\", \"sparse\"]", "disagree on layer 0"},
