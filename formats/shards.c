@@ -256,6 +256,18 @@ out:
     return status;
 }
 
+void gm_shards_tell_kept(gm_error *err, const char *folder, const char *unit)
+{
+    gm_shard_list list = {0};
+    const size_t n = strlen(err->text);
+    const bool stopped = err->code == GM_EIO || err->code == GM_EMEM || err->code == GM_EDEVICE;
+    if (stopped && gm_shard_list_read(&list, folder, NULL) == GM_OK && list.n > 0)
+        (void)snprintf(err->text + n, sizeof err->text - n,
+                       "; %zu %s%s kept: repeat the command with --resume to continue", list.n,
+                       unit, list.n == 1 ? " is" : "s are");
+    gm_shard_list_clear(&list);
+}
+
 gm_status gm_shards_clear(const char *folder, gm_error *err)
 {
     bool (*is_ours)(const char *) = is_shard;

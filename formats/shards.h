@@ -47,6 +47,11 @@ gm_status gm_shard_lock_take(gm_shard_lock *lock, const char *folder, uint32_t i
 void gm_shard_lock_note(gm_shard_lock *lock, uint64_t number, uint64_t rows);
 void gm_shard_lock_release(gm_shard_lock *lock);
 
+/* Where work stopped for a full disk, short memory or a lost GPU: append to the failure's text that
+ * the shards are kept for --resume, "; 3 blocks are kept: ..." of the unit "block"; nothing where
+ * the folder has none. */
+void gm_shards_tell_kept(gm_error *err, const char *folder, const char *unit);
+
 /* Remove the shards and what they left; the caller holds the lock of the whole run. */
 gm_status gm_shards_clear(const char *folder, gm_error *err) GM_MUST_USE;
 /* The same, and then the locks and the folder, as far as it is empty. */

@@ -255,18 +255,6 @@ static void announce(const gm_run *r)
             gm_plural((uint64_t)r->o.doc_tokens));
 }
 
-/* A disk that is full, memory that is short: what is there already serves the next try. */
-static void add_what_is_kept(const gm_run *r, gm_error *err)
-{
-    gm_shard_list list = {0};
-    const size_t n = strlen(err->text);
-    if (r->folder.n > 0 && gm_shard_list_read(&list, r->folder.at, NULL) == GM_OK && list.n > 0)
-        (void)snprintf(err->text + n, sizeof err->text - n,
-                       "; %zu block%s kept: repeat the command with --resume to continue", list.n,
-                       list.n == 1 ? " is" : "s are");
-    gm_shard_list_clear(&list);
-}
-
 static gm_status collect(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -298,8 +286,8 @@ static gm_status collect(gm_run *r, gm_error *err)
 out:
     if (status == GM_EINTERRUPTED)
         (void)gm_fail(err, status, "interrupted; repeat the command with --resume to continue");
-    else if (r->started && (status == GM_EIO || status == GM_EMEM || status == GM_EDEVICE))
-        add_what_is_kept(r, err);
+    else if (r->started && r->folder.n > 0)
+        gm_shards_tell_kept(err, r->folder.at, "block");
     return status;
 }
 

@@ -236,6 +236,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     gm_study study = {0};
     gm_outcomes outcomes = {0};
     gm_shard_lock lock = {0};
+    bool started = false;
     GM_TRY(gm_study_prepare(&study, &r->protocol, stage, r->marked.at, err));
     if (study.judge.n_shared > 0)
         gm_warn("%zu document%s of the classifier's corpus left out, because %s in the clustering",
@@ -248,6 +249,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     if (folder && !finished) GM_TRY(gm_shard_lock_take(&lock, folder, 0, 1, err));
     if (folder && r->force && !r->resume) GM_TRY(gm_shards_clear(folder, err));
     gm_catch_signals();
+    started = folder && !finished;
     GM_TRY(gm_study_run(&study, finished ? r->out : folder, finished ? NULL : folder,
                         r->stage.quiet, err));
     GM_TRY(gm_scores_outcomes(&outcomes, &study, err));
@@ -257,6 +259,8 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
 out:
     if (status == GM_EINTERRUPTED && folder)
         (void)gm_fail(err, status, "interrupted; repeat the command with --resume to continue");
+    else if (started)
+        gm_shards_tell_kept(err, folder, "part");
     gm_shard_lock_release(&lock);
     gm_outcomes_clear(&outcomes);
     gm_study_clear(&study);

@@ -42,6 +42,31 @@ static void a_part_that_is_held_stays(void)
     CHECK_OK(gm_shards_remove("divided.parts", &err), err);
 }
 
+/* Of a disk that is full, not of a wrong argument. */
+static void what_is_kept_is_said(void)
+{
+    gm_error err = {0};
+    gm_outfile *file = NULL;
+    gm_shard_lock lock;
+    CHECK_OK(gm_shard_lock_take(&lock, "kept.parts", 0, 1, &err), err);
+    (void)gm_fail(&err, GM_EIO, "full");
+    gm_shards_tell_kept(&err, "kept.parts", "block");
+    CHECK_TEXT(err.text, "full");
+    for (int i = 0; i < 2; i++) {
+        const char *const name[] = {"kept.parts/000000.h5", "kept.parts/000001.h5"};
+        CHECK_OK(gm_outfile_open(&file, name[i], false, &err), err);
+        CHECK_OK(gm_outfile_commit(file, &err), err);
+        (void)gm_fail(&err, GM_EIO, "full");
+        gm_shards_tell_kept(&err, "kept.parts", "block");
+        CHECK_HAS(err.text, i == 0 ? "full; 1 block is kept: repeat" : "full; 2 blocks are kept:");
+    }
+    (void)gm_fail(&err, GM_EARG, "wrong");
+    gm_shards_tell_kept(&err, "kept.parts", "block");
+    CHECK_TEXT(err.text, "wrong");
+    gm_shard_lock_release(&lock);
+    CHECK_OK(gm_shards_remove("kept.parts", &err), err);
+}
+
 /* What a lock's file says of blocks that are not there is lost; it is said once. */
 static void a_lock_tells_what_a_kill_cost(void)
 {
@@ -71,5 +96,5 @@ static void a_lock_tells_what_a_kill_cost(void)
     CHECK_OK(gm_shards_remove("noted.parts", &err), err);
 }
 
-TESTS(TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays),
+TESTS(TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays), TEST(what_is_kept_is_said),
       TEST(a_lock_tells_what_a_kill_cost))

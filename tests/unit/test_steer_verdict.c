@@ -6,7 +6,7 @@
 
 #include "tests/check.h"
 
-enum { J = 2, E = 2, CELLS = 18 };
+enum { J = 2, E = 2, CELLS = 24 };
 
 typedef struct made {
     gm_model_info info;
@@ -120,6 +120,28 @@ static void outcomes(void)
     gm_outcomes_clear(&all);
 }
 
+/* As many as a p of .05 needs, and no other topic. */
+static void nineteen_draws(void)
+{
+    made m;
+    gm_outcomes all;
+    gm_text text = {0};
+    gm_error err = {0};
+    make(&m);
+    m.study.n_cells = 5, m.study.n_topics = 1, m.protocol.draws = 19;
+    for (int d = 0; d < 19; d++) put(&m, 0, GM_ARM_RANDOM, d, 1, -1, 0.1);
+    CHECK_OK(gm_scores_cells(&m.study, 1, &err), err);
+    CHECK_OK(gm_scores_outcomes(&all, &m.study, &err), err);
+    CHECK(all.topic[0].beats_random && !all.topic[0].has_others);
+    CHECK(all.n_beat == 1 && all.n_compared == 0);
+    CHECK_OK(gm_verdict_all(&text, &m.study, &all, &err), err);
+    CHECK_TEXT(text.at, "All topics: log-odds +1.50, random -1.00, p 0.050 over 19 draws: steering "
+                        "beats random experts. Of 1 topic 1 beats random experts within 0.5 nats a "
+                        "token, 1 falls when reversed.");
+    gm_text_clear(&text);
+    gm_outcomes_clear(&all);
+}
+
 static void all_that_is_printed(void)
 {
     made m;
@@ -227,4 +249,4 @@ static void words(void)
     CHECK_TEXT(gm_verdict_words(false, 19), "does not beat");
 }
 
-TESTS(TEST(outcomes), TEST(all_that_is_printed), TEST(words))
+TESTS(TEST(outcomes), TEST(nineteen_draws), TEST(all_that_is_printed), TEST(words))
