@@ -21,6 +21,20 @@ static void put_row(FILE *to, char *const *field, size_t n)
     fputc('\n', to);
 }
 
+/* Each column is found by its name, the first of that name; another is not, and which there are is
+ * said. */
+static void look_columns_up(const gm_csv *table)
+{
+    size_t column;
+    gm_error err = {0};
+    for (size_t i = 0; i < table->n_columns; i++)
+        demand(gm_csv_find(table, table->name[i], "fuzz.csv", &column, NULL) == GM_OK &&
+               column <= i);
+    const bool has = gm_csv_has(table, "cluster");
+    demand((gm_csv_find(table, "cluster", "fuzz.csv", &column, &err) == GM_OK) == has);
+    demand(has || strstr(err.text, "no column 'cluster'; its columns are ") != NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     gm_csv table, back;
@@ -30,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         demand(table.field == NULL && strstr(err.text, "fuzz.csv") != NULL);
         return 0;
     }
+    look_columns_up(&table);
     demand(gm_outfile_open(&file, "fuzz.csv", true, NULL) == GM_OK);
     fputs("\xEF\xBB\xBF", gm_outfile_stream(file)); /* a name may begin with a second mark */
     put_row(gm_outfile_stream(file), table.name, table.n_columns);
