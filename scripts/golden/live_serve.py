@@ -10,6 +10,7 @@ and scores. Tiny checkpoint, f32. Exit 77 when a program is absent, 3 when a bou
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -145,7 +146,7 @@ def check_page(gm_steer, folder, work):
     except ImportError:
         print("the page: skipped, playwright or axe is missing")
         return True
-    _, plan, _ = next(make_plans(gm_steer, folder, json.loads((folder / "config.json").read_text()), work))
+    plans = [plan for _, plan, _ in itertools.islice(make_plans(gm_steer, folder, json.loads((folder / "config.json").read_text()), work), 2)]
     with sync_playwright() as playwright, contextlib.ExitStack() as stack:
         page = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]).new_context(bypass_csp=True).new_page()
         wrong = []
@@ -157,8 +158,8 @@ def check_page(gm_steer, folder, work):
             state.filter(has_text=expected).wait_for(timeout=60000)
             return texts.all_inner_texts()
 
-        page.goto(stack.enter_context(server(gm_steer, "--model", folder, "--plan", plan, "--max-tokens", 12)))
-        page.locator("#list button").wait_for()
+        page.goto(stack.enter_context(server(gm_steer, "--model", folder, "--plan", plans[0], "--plan", plans[1], "--max-tokens", 12)))
+        page.locator("#list button").last.wait_for()
         page.fill("#seed", "2")  # of its two texts none ends early
         first = write("24 tokens in")
         page.fill(".weight input[type=number]", "1e9")
@@ -166,11 +167,23 @@ def check_page(gm_steer, folder, work):
         wrong += Axe().run(page).response["violations"]
         page.fill(".weight input[type=number]", "-3")
         changed = write("24 tokens in")
-        page.locator(".remove").click()
+        page.focus("#find")
+        page.keyboard.press("Tab")  # one stop for the whole list, whose button stays when it is pressed
+        page.keyboard.press("Space")
+        page.keyboard.press("Space")
+        on_list = page.evaluate("[document.activeElement.parentNode.parentNode.id, document.activeElement.ariaPressed]")
+        page.keyboard.press("Tab")
+        keys = on_list == ["list", "true"] and page.evaluate("document.activeElement.tagName") == "SUMMARY"
+        page.locator(".remove").focus()
+        page.keyboard.press("Enter")
+        keys = keys and page.evaluate("document.activeElement.className") == "text"
+        page.emulate_media(media="print")
+        keys = keys and not page.locator("#choose").is_visible() and page.locator(".text").is_visible()
+        page.emulate_media(media="screen")
         alone = len(write("12 tokens in")) == 1
         stack.close()
         kept = kept and write("the server does not answer") == changed[:1]
-    good = not wrong and kept and alone and first[0] == changed[0] != first[1] != changed[1]
+    good = not wrong and kept and alone and keys and first[0] == changed[0] != first[1] != changed[1]
     print(f"the page: {'as it should be' if good else 'WRONG'} {wrong or ''}")
     return good
 

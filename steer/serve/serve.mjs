@@ -33,6 +33,7 @@ function addColumn(entry) {
     column.box.append(make("h2", "", column.title));
     if (column.kind !== "unsteered") column.box.prepend(removerOf(entry)), column.box.append(weightOf(column));
     column.text = make("div", "text");
+    column.text.tabIndex = -1;
     column.note = make("p", "about");
     column.box.append(column.text, column.note);
     at("columns").append(column.box);
@@ -74,14 +75,16 @@ function weightOf(column) {
 function toggle(entry) {
     const i = columns.findIndex((column) => isOf(column, entry));
     if (i > 0) {
+        const held = columns[i].box.contains(document.activeElement); // its button goes: a key needs another place
         columns[i].box.remove();
         columns.splice(i, 1);
+        if (held) (columns[i] ?? columns[i - 1]).box.querySelector("button, .text").focus();
     } else if (columns.length <= MOST) {
         addColumn(entry);
     } else {
         say(`${MOST} at a time; remove one before you add another`, true);
     }
-    showList();
+    markList();
     showCommands();
 }
 
@@ -109,7 +112,8 @@ function showList() {
     at("list").replaceChildren(...shown.map((entry) => {
         const button = make("button");
         button.type = "button";
-        button.ariaPressed = String(columns.some((column) => isOf(column, entry)));
+        button.tabIndex = -1; // arrows go from one to the next, so that Tab need not
+        button.entry = entry;
         if (entry.size !== undefined) button.append(make("span", "about", `${entry.size} text${entry.size === 1 ? "" : "s"}`));
         button.append(make("b", "", `${entry.kind} ${entry.key}`), ` ${entry.kind === "cluster" ? entry.words : ""}`);
         button.addEventListener("click", () => toggle(entry));
@@ -117,6 +121,23 @@ function showList() {
         item.append(button);
         return item;
     }));
+    const first = at("list").querySelector("button");
+    if (first) first.tabIndex = 0;
+    markList();
+}
+
+function markList() {
+    for (const button of at("list").querySelectorAll("button"))
+        button.ariaPressed = String(columns.some((column) => isOf(column, button.entry)));
+}
+
+// From one button of the list to another.
+function moveInList(event) {
+    const buttons = [...at("list").querySelectorAll("button")], i = buttons.indexOf(document.activeElement);
+    const to = { ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (i < 0 || buttons[to] === undefined) return;
+    event.preventDefault();
+    buttons[to].focus();
 }
 
 // ---- requests ----
@@ -272,6 +293,10 @@ async function begin() {
     showList();
     showCommands();
     at("find").addEventListener("input", showList);
+    at("list").addEventListener("keydown", moveInList);
+    at("list").addEventListener("focusin", (event) => { // Tab comes back to the last one
+        for (const button of at("list").querySelectorAll("button")) button.tabIndex = button === event.target ? 0 : -1;
+    });
     document.addEventListener("input", showCommands);
     at("form").addEventListener("submit", (event) => {
         event.preventDefault();
