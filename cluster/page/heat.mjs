@@ -121,11 +121,13 @@ export class HeatPair {
         const pen = canvas.getContext("2d"), {diverging} = MODES[this.mode];
         const scale = diverging ? this.atlas.meta.diverging : this.atlas.meta.sequential;
         pen.scale(ratio, ratio);
+        const whole = (pixels) => Math.round(pixels * ratio) / ratio; // cells meet at pixels of the screen: no seams
         values.forEach((v, d) => {
             const col = d % experts, row = Math.floor(d / experts);
             const empty = onlyImportant && !isImportant(this.atlas, this.cluster, d);
             pen.fillStyle = colourAt(scale, empty ? (diverging ? 0.5 : 0) : diverging ? 0.5 + v / most / 2 : v / most);
-            pen.fillRect(LEFT + col * this.cellX, TOP + row * this.cellY, this.cellX + 0.3, this.cellY + 0.3);
+            const x = whole(LEFT + col * this.cellX), y = whole(TOP + row * this.cellY);
+            pen.fillRect(x, y, whole(LEFT + (col + 1) * this.cellX) - x, whole(TOP + (row + 1) * this.cellY) - y);
         });
         this.drawAxes(pen, scale, most, diverging);
         if (this.cursor >= 0) {

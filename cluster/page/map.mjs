@@ -11,6 +11,8 @@ export const SIDE = 65534; // of the square of places
 const MARGIN = 0.94; // of the element that the whole map takes
 const REACH = 12; // pixels from the pointer to a point
 const LABEL_LIFT = 14, LABEL_HALF = 8; // pixels
+const CELLS = 512; // of the square, each way, in which documents are counted
+const HIDDEN = 0.3; // of a cluster that a label may cover before a shorter one, or another place, is tried
 const DIM = 26, FULL = 215, FAINT = 120; // opacities, of 255: not chosen, chosen, no cluster
 
 /** How much of the square the documents take, across and up: shares of its side. */
@@ -27,21 +29,45 @@ export function extent(atlas) {
     return [span(atlas.x), span(atlas.y)];
 }
 
+/** How much of the clusters lies in a rectangle of places: hidden(left, right, bottom, top) is a sum over
+ * clusters of the share of their documents. Four look-ups in a table of sums, whatever the rectangle. */
+export function clusterShares(atlas) {
+    const row = CELLS + 1, sum = new Float32Array(row * row), size = new Map();
+    for (let i = 0; i < atlas.n; i++) size.set(atlas.cluster[i], (size.get(atlas.cluster[i]) ?? 0) + 1);
+    const cell = (place) => Math.min(CELLS, Math.max(0, Math.floor((place * CELLS) / (SIDE + 1))));
+    for (let i = 0; i < atlas.n; i++)
+        if (isPlaced(atlas, i) && clusterOf(atlas, i) >= 0)
+            sum[(cell(atlas.y[i]) + 1) * row + cell(atlas.x[i]) + 1] += 1 / size.get(atlas.cluster[i]);
+    for (let y = 1; y < row; y++)
+        for (let x = 1; x < row; x++)
+            sum[y * row + x] += sum[(y - 1) * row + x] + sum[y * row + x - 1] - sum[(y - 1) * row + x - 1];
+    return (left, right, bottom, top) => {
+        const [x0, x1, y0, y1] = [cell(left), cell(right) + 1, cell(bottom), cell(top) + 1].map((v) => Math.min(v, CELLS));
+        return sum[y1 * row + x1] - sum[y0 * row + x1] - sum[y1 * row + x0] + sum[y0 * row + x0];
+    };
+}
+
 /** Labels that do not cover each other, the first ones first: a label has `texts` to choose from,
- * the fullest first, and stands just above (x, y). `widthOf(text)` in pixels. */
-export function placeLabels(labels, width, height, widthOf) {
+ * the fullest first, and stands just above (x, y), or below or beside it where it would hide less of the
+ * clusters. `widthOf(text)` in pixels; `hidden(box)`: see clusterShares. */
+export function placeLabels(labels, width, height, widthOf, hidden = () => 0) {
     const placed = [];
     const fits = (box) => box.left >= 0 && box.right <= width && box.top >= 0 && box.bottom <= height &&
         !placed.some((p) => box.left < p.right && p.left < box.right && box.top < p.bottom && p.top < box.bottom);
     for (const label of labels) {
+        let best = null;
         for (const text of label.texts) {
-            const half = widthOf(text) / 2 + 3, y = label.y - LABEL_LIFT;
-            const box = {c: label.c, text, x: label.x, y, left: label.x - half, right: label.x + half,
-                top: y - LABEL_HALF, bottom: y + LABEL_HALF};
-            if (!fits(box)) continue;
-            placed.push(box);
-            break;
+            const half = widthOf(text) / 2 + 3, aside = half + LABEL_HALF;
+            for (const [right, down] of [[0, -LABEL_LIFT], [0, LABEL_LIFT], [aside, 0], [-aside, 0]]) {
+                const x = label.x + right, y = label.y + down;
+                const box = {c: label.c, text, x, y, left: x - half, right: x + half, top: y - LABEL_HALF, bottom: y + LABEL_HALF};
+                if (!fits(box)) continue;
+                box.hides = hidden(box);
+                if (best === null || box.hides < best.hides - 1e-6) best = box;
+            }
+            if (best !== null && best.hides <= HIDDEN) break;
         }
+        if (best !== null) placed.push(best);
     }
     return placed;
 }
@@ -57,6 +83,7 @@ export class MapView {
         this.renderer = (wantsPlain ? null : glRenderer(this.canvas)) ?? this.plain();
         this.transform = d3.zoomIdentity;
         this.extent = extent(atlas);
+        this.root.style.setProperty("--shape", this.extent[0] / this.extent[1]); // page.css: how tall it is
         this.lassoing = false;
         this.highlight = -1;
         this.listen();
@@ -176,9 +203,13 @@ export class MapView {
         const first = wanted.filter((l) => l.c === this.highlight);
         const rest = wanted.filter((l) => l.c !== this.highlight);
         const widthOf = (text) => pen.measureText(text).width;
+        this.shares ??= clusterShares(this.atlas);
+        const hidden = (box) => {
+            const [left, bottom] = this.placeOf(box.left, box.bottom), [right, top] = this.placeOf(box.right, box.top);
+            return this.shares(left, right, bottom, top);
+        };
         d3.select("#labels").selectAll("text")
-            .data(placeLabels([...first, ...rest], this.width, this.height, widthOf),
-            (l) => l.c).join("text")
+            .data(placeLabels([...first, ...rest], this.width, this.height, widthOf, hidden), (l) => l.c).join("text")
             .attr("x", (l) => l.x).attr("y", (l) => l.y)
             .attr("class", (l) => (l.c === this.highlight ? "chosen" : null))
             .text((l) => l.text)

@@ -175,6 +175,18 @@ def check_verdict(reader):
     narrow.close()
 
 
+def check_shape(reader):
+    """The map is as tall as the documents lie, and labels leave clusters to be seen, on a narrow screen too."""
+    page = reader.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.getElementById('labels').viewBox.baseVal.width < 390", timeout=5_000)
+    shape = page.evaluate("Number(document.getElementById('map').style.getPropertyValue('--shape'))")
+    _, _, width, height = reader.box("#map")
+    assert abs(height - min(max(width / shape, 320), 0.8 * 844)) < 2, (width, height, shape)
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    page.wait_for_function("document.getElementById('labels').viewBox.baseVal.width > 390", timeout=5_000)
+
+
 def check_heads(reader):
     """What stands over numbers ends where they end."""
     off = reader.page.evaluate("""[...document.querySelectorAll('table')].flatMap(t => {
@@ -251,6 +263,7 @@ def check_keys_and_tree(reader):
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "query"
     page.keyboard.press("Escape")
+    assert page.locator("#tree .axis text").count() > 1
     assert page.locator("#tree rect.cluster").count() == page.locator("#clusters tbody tr").count()
     page.locator("#tree rect.cluster").first.click()
     reader.wait_says("of 60 documents selected")
@@ -283,7 +296,7 @@ def check_hostile(browser, path):
         reader = Reader(browser, path, mark)
         assert reader.page.evaluate("document.documentElement.dataset.renderer") == renderer
         assert reader.colours("#points") > 3, "nothing is drawn"
-        for check in (check_hover, check_verdict, check_heads, check_paper, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
+        for check in (check_hover, check_verdict, check_shape, check_heads, check_paper, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
             check(reader)
         check_nothing_ran(reader, path)
         assert len(reader.page.pdf()) > 10_000

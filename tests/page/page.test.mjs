@@ -9,7 +9,8 @@ import {expertName, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExpe
     usageOf, valueOf} from "../../cluster/page/data.mjs";
 import {bytesOfBase64, inflate} from "../../figures/page/unpack.mjs";
 import {HeatPair, tickStep} from "../../cluster/page/heat.mjs";
-import {extent, placeLabels} from "../../cluster/page/map.mjs";
+import {logTicks} from "../../cluster/page/tree.mjs";
+import {SIDE, clusterShares, extent, placeLabels} from "../../cluster/page/map.mjs";
 import {chosen, frequent, isChoice, isInside, noChoice} from "../../cluster/page/selection.mjs";
 
 const NONE = 0xffff;
@@ -154,7 +155,26 @@ test("how much of the square documents take, those without a place left out", ()
 test("labels do not cover each other, and become shorter before they go", () => {
     const label = (c, x) => ({c, x, y: 50, texts: ["0123456789", "012", "0"]});
     const placed = placeLabels([label(0, 60), label(1, 100), label(2, 110), label(3, 400)], 200, 100, (t) => 6 * t.length);
-    assert.deepEqual(placed.map(({c, text}) => [c, text]), [[0, "0123456789"], [1, "0"]]);
+    assert.deepEqual(placed.map(({c, text, y}) => [c, text, y]), [[0, "0123456789", 36], [1, "0123456789", 64], [2, "012", 36]]);
+});
+
+test("labels stand where they hide least of the clusters, or become shorter", () => {
+    const label = {c: 0, x: 100, y: 50, texts: ["0123456789", "0"]};
+    const place = (hidden) => placeLabels([label], 200, 100, (t) => 6 * t.length, hidden).map(({text, x, y}) => [text, x, y])[0];
+    assert.deepEqual(place((box) => (box.top < 40 ? 1 : 0)), ["0123456789", 100, 64]);
+    assert.deepEqual(place((box) => (box.right - box.left > 20 ? 1 : 0)), ["0", 100, 36]);
+    assert.deepEqual(place(() => 1), ["0123456789", 100, 36]);
+});
+
+test("how much of the clusters a rectangle holds", () => {
+    const step = SIDE / 512, at = (...cells) => Uint16Array.from(cells, (c) => (c + 0.5) * step);
+    const shares = clusterShares({n: 5, x: at(10, 11, 12, 300, 10), y: at(20, 20, 20, 400, 20), cluster: Uint16Array.of(0, 0, 0, 1, NONE)});
+    const of = (left, right, bottom, top) => shares(left * step, right * step, bottom * step, top * step).toFixed(3);
+    assert.equal(of(9, 11.5, 19, 21), "0.667"); // cells 9 to 11; noise counts for nothing
+    assert.equal(of(0, 511, 0, 511), "2.000");
+    assert.equal(of(299, 301, 399, 401), "1.000");
+    assert.equal(of(13.1, 200, 0, 511), "0.000");
+    assert.equal(of(-50, 600, -50, 600), "2.000");
 });
 
 test("cells sort as numbers, then as words, dashes last", () => {
@@ -169,6 +189,10 @@ test("an atlas without a cluster shows no heatmaps", () => {
 });
 
 test("axes have at most so many numbers", () => {
+    assert.deepEqual(logTicks(0.3, 12, 12), [0.5, 1, 2, 5, 10]);
+    assert.deepEqual(logTicks(0.3, 12, 4), [1, 10]);
+    assert.deepEqual(logTicks(1e-5, 1e5, 6), [1e-4, 1e-2, 1, 1e2, 1e4]);
+    assert.deepEqual(logTicks(1.1, 1.9, 6), []);
     assert.equal(tickStep(64, 20), 4);
     assert.equal(tickStep(5, 20), 1);
 });
