@@ -9,13 +9,16 @@
 
 enum {
     MARGIN = 24,
-    HEAD = 62,
-    PANEL_WIDTH = 440,
+    HEAD = 64,
+    PANEL_WIDTH = 390, /* three across the page of a paper, 17.5 cm, leave SMALL 5 points */
     PANEL_HEIGHT = 330,
-    LEFT = 54,
-    BELOW = 44,
-    ABOVE = 26,
-    RIGHT = 16,
+    LEFT = 62,
+    BELOW = 48,
+    ABOVE = 28,
+    RIGHT = 12,
+    SMALL = 13, /* texts, in pixels: numbers and labels; axes; panels */
+    MIDDLE = 14,
+    LARGE = 15,
     MOST_LABELS = 64,
     MOST_DRAWN = 400
 };
@@ -95,6 +98,7 @@ static void find_axes(plane *p, const gm_curve_figure *f, int first, int step)
         hold(&y, q->level_y);
     }
     p->x = gm_axis_round(x.lo, x.hi, 6);
+    if (f->x_doubles) p->x.step = fmax(1, p->x.step); /* nothing stands between its points */
     p->y = gm_axis_round(y.lo, y.hi, 6);
 }
 
@@ -110,13 +114,14 @@ static void stroke(gm_canvas *c, double x0, double y0, double x1, double y1)
 static void draw_axes(gm_canvas *c, const plane *p, const gm_curve_figure *f)
 {
     char number[32];
-    gm_text_style style = {.size = 11, .colour = GM_SOFT_INK, .anchor_x = 0.5};
+    gm_text_style style = {.size = SMALL, .colour = GM_SOFT_INK, .anchor_x = 0.5};
     cairo_set_line_width(c->cr, 1);
     for (int i = 0; p->x.lo + i * p->x.step <= p->x.hi + p->x.step / 2; i++) {
         double x = p->x.lo + i * p->x.step;
         gm_canvas_colour(c, GM_SOFT_INK, 0.15);
         stroke(c, px(p, x), p->top, px(p, x), p->top + p->height);
-        snprintf(number, sizeof number, "%.4g", fabs(x) < p->x.step / 2 ? 0 : x);
+        const double shown = fabs(x) < p->x.step / 2 ? 0 : f->x_doubles ? exp2(x - 1) : x;
+        snprintf(number, sizeof number, "%.4g", shown);
         gm_canvas_text(c, px(p, x), p->top + p->height + 4, number, &style);
     }
     style.anchor_x = 1, style.anchor_y = 0.5;
@@ -127,9 +132,9 @@ static void draw_axes(gm_canvas *c, const plane *p, const gm_curve_figure *f)
         snprintf(number, sizeof number, "%.4g", fabs(y) < p->y.step / 2 ? 0 : y);
         gm_canvas_text(c, p->left - 6, py(p, y), number, &style);
     }
-    style = (gm_text_style){.size = 12, .colour = GM_SOFT_INK, .anchor_x = 0.5};
+    style = (gm_text_style){.size = MIDDLE, .colour = GM_SOFT_INK, .anchor_x = 0.5};
     if (f->x_axis)
-        gm_canvas_text(c, p->left + p->width / 2, p->top + p->height + 19, f->x_axis, &style);
+        gm_canvas_text(c, p->left + p->width / 2, p->top + p->height + 22, f->x_axis, &style);
     if (f->y_axis == NULL) return;
     style.anchor_y = 0.5;
     cairo_save(c->cr);
@@ -212,7 +217,7 @@ static void add_points(drawn *d, const plane *p, const gm_curve_point *q, size_t
 }
 
 static const gm_text_style LEVEL_STYLE = {
-    .size = 11, .colour = {176, 82, 20}, .halo = true, .anchor_x = 1, .anchor_y = 1};
+    .size = SMALL, .colour = {176, 82, 20}, .halo = true, .anchor_x = 1, .anchor_y = 1};
 
 /* The labels of the line and of the marks; a thin line leads to the point from one that stands
  * apart from it. */
@@ -222,7 +227,7 @@ static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
     gm_box box[MOST_LABELS];
     const gm_curve_point *of[MOST_LABELS];
     drawn d = {.n = 0};
-    gm_text_style style = {.size = 11, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
+    gm_text_style style = {.size = SMALL, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
     size_t n = 0, n_line = 0;
     double width, height, x, y;
     for (size_t i = 0; i < q->n_line + q->n_mark && n < MOST_LABELS; i++) {
@@ -258,8 +263,8 @@ static void draw_panel(gm_canvas *c, const plane *p, const gm_curve_figure *f,
                        const gm_curve_panel *q)
 {
     const double dash[] = {5, 4};
-    gm_canvas_text(c, p->left, p->top - 20, q->title ? q->title : "",
-                   &(gm_text_style){.size = 14, .colour = GM_INK, .max_width = p->width});
+    gm_canvas_text(c, p->left, p->top - 22, q->title ? q->title : "",
+                   &(gm_text_style){.size = LARGE, .colour = GM_INK, .max_width = p->width});
     draw_axes(c, p, f);
     cairo_save(c->cr);
     cairo_set_dash(c->cr, dash, 2, 0);
@@ -297,7 +302,7 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     gm_text_style style = {
         .size = 19, .bold = true, .colour = GM_INK, .max_width = width - 2 * MARGIN};
     gm_canvas_text(&c, MARGIN, 10, f->title ? f->title : "", &style);
-    style.size = 12, style.bold = false, style.colour = GM_SOFT_INK;
+    style.size = MIDDLE, style.bold = false, style.colour = GM_SOFT_INK;
     gm_canvas_text(&c, MARGIN, 36, f->subtitle ? f->subtitle : "", &style);
     for (int i = 0; i < f->n_panels; i++) {
         int row = i / columns, column = i % columns;

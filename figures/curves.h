@@ -31,6 +31,7 @@ typedef struct gm_curve_figure {
     const gm_curve_panel *panel;
     int n_panels, columns; /* panels a row; 0: up to 3 */
     bool by_column;        /* only panels of one column share their axes; otherwise all do */
+    bool x_doubles;        /* 0, 1, 2, 3, 4, ... on the x axis stand for 0, 1, 2, 4, 8, ... */
 } gm_curve_figure;
 
 /* Draw into the file `path`, *.png or *.svg, or append a PNG to `png`. Errors: GM_EARG (another

@@ -8,9 +8,13 @@ enum {
     MARGIN = 28,
     TITLE_HEIGHT = 52,
     PANEL_TITLE = 30,
-    AXIS_LEFT = 46,
-    AXIS_BELOW = 40,
-    BAR = 52
+    AXIS_LEFT = 50,
+    AXIS_BELOW = 44,
+    BAR = 56,
+    SMALL = 14, /* texts, in pixels: numbers, axes, panels, the title */
+    MIDDLE = 15,
+    LARGE = 16,
+    TITLE = 20
 };
 
 /* Where one panel's cells lie, in pixels. */
@@ -84,22 +88,22 @@ static int tick_step(int n, int most)
 static void draw_axes(gm_canvas *canvas, const grid *g, const gm_heat_figure *f)
 {
     char number[16];
-    gm_text_style style = {.size = 11, .colour = GM_SOFT_INK, .anchor_x = 1, .anchor_y = 0.5};
-    int step = tick_step(g->rows, (int)(g->rows * g->cell_y / 13));
+    gm_text_style style = {.size = SMALL, .colour = GM_SOFT_INK, .anchor_x = 1, .anchor_y = 0.5};
+    int step = tick_step(g->rows, (int)(g->rows * g->cell_y / 16));
     for (int r = 0; r < g->rows; r += step) {
         snprintf(number, sizeof number, "%d", f->row_number ? f->row_number[r] : r);
         gm_canvas_text(canvas, g->x - 6, g->y + (r + 0.5) * g->cell_y, number, &style);
     }
     style.anchor_x = 0.5, style.anchor_y = 0;
-    step = tick_step(g->cols, (int)(g->cols * g->cell_x / 24));
+    step = tick_step(g->cols, (int)(g->cols * g->cell_x / 30));
     for (int c = 0; c < g->cols; c += step) {
         snprintf(number, sizeof number, "%d", c);
         gm_canvas_text(canvas, g->x + (c + 0.5) * g->cell_x, g->y + g->rows * g->cell_y + 4, number,
                        &style);
     }
-    style.size = 12;
+    style.size = MIDDLE;
     if (f->col_axis)
-        gm_canvas_text(canvas, g->x + g->cols * g->cell_x / 2, g->y + g->rows * g->cell_y + 19,
+        gm_canvas_text(canvas, g->x + g->cols * g->cell_x / 2, g->y + g->rows * g->cell_y + 22,
                        f->col_axis, &style);
     if (f->row_axis) {
         style.anchor_x = 1, style.anchor_y = 1;
@@ -119,7 +123,7 @@ static void draw_bar(gm_canvas *canvas, const gm_heat_panel *panel, double x, do
         cairo_fill(canvas->cr);
     }
     char text[64];
-    gm_text_style style = {.size = 11, .colour = GM_SOFT_INK};
+    gm_text_style style = {.size = SMALL, .colour = GM_SOFT_INK};
     snprintf(text, sizeof text, "%.3g", panel->diverging ? -top : 0.0);
     gm_canvas_text(canvas, x, y + HEIGHT + 2, text, &style);
     snprintf(text, sizeof text, "%.3g%s%s", top, panel->unit ? " " : "",
@@ -132,7 +136,7 @@ static void draw_bar(gm_canvas *canvas, const gm_heat_panel *panel, double x, do
 static gm_text_style title_style(bool panel, double room)
 {
     return (gm_text_style){
-        .size = panel ? 14 : 19, .bold = !panel, .colour = GM_INK, .max_width = room};
+        .size = panel ? LARGE : TITLE, .bold = !panel, .colour = GM_INK, .max_width = room};
 }
 
 /* A panel's width for its cells, or for its title and its part of the figure's where these are

@@ -213,9 +213,10 @@ static gm_status draw_router(const gm_stats *s, const gm_picture_target *to, gm_
         }
     }
     const gm_curve_figure figure = {.title = "The router by position and phase",
-                                    .subtitle = "means over layers and tokens; position 0 is at 0, "
-                                                "positions from 2^(x-1) to 2^x - 1 are at x",
-                                    .x_axis = "position, by powers of two",
+                                    .subtitle = "means over layers and tokens; at 8: positions 8 "
+                                                "to 15, and so on",
+                                    .x_axis = "position in the document",
+                                    .x_doubles = true,
                                     .panel = panel,
                                     .n_panels = n_panels,
                                     .columns = MEASURES,

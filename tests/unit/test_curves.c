@@ -51,6 +51,23 @@ static void pictures_repeat(void)
     gm_text_clear(&b);
 }
 
+/* Points at 0, 1, ... 6: numbers at the same places, but others. */
+static void an_axis_of_powers_of_two_says_so(void)
+{
+    const gm_curve_point far[] = {{0, 0, NAN, NAN, NULL}, {6, 1, NAN, NAN, NULL}};
+    const gm_curve_panel panel[] = {
+        {"one", NULL, 0, far, 2, NULL, 0, (double)NAN, (double)NAN, NULL}};
+    gm_curve_figure f = small(panel, 1);
+    gm_text a = {0}, b = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_figure_curves_png(&f, &a, &err), err);
+    f.x_doubles = true;
+    CHECK_OK(gm_figure_curves_png(&f, &b, &err), err);
+    CHECK(a.n != b.n || memcmp(a.at, b.at, a.n) != 0);
+    gm_text_clear(&a);
+    gm_text_clear(&b);
+}
+
 static gm_text drawn(const gm_curve_figure *f)
 {
     gm_text png = {0};
@@ -138,5 +155,5 @@ static void files_by_their_ending(void)
 }
 
 TESTS(TEST(columns_have_their_own_axes), TEST(axes_are_round), TEST(pictures_repeat),
-      TEST(one_panel_is_as_wide_as_two), TEST(a_band_leaves_out_what_is_no_number),
-      TEST(files_by_their_ending))
+      TEST(an_axis_of_powers_of_two_says_so), TEST(one_panel_is_as_wide_as_two),
+      TEST(a_band_leaves_out_what_is_no_number), TEST(files_by_their_ending))
