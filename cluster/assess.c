@@ -24,7 +24,9 @@ static gm_status find_validity(gm_assessment *a, const gm_assess_input *in, gm_e
         memcpy(at + dim * i, in->at + dim * d, dim * sizeof *at);
         label[i] = in->control.label[d];
     }
-    GM_TRY(gm_validity_find(&a->dbcv, a->validity, at, dim, label, a->n_dbcv, in->n_clusters, err));
+    const gm_validity_input points = {
+        .at = at, .label = label, .n = a->n_dbcv, .dim = dim, .n_clusters = in->n_clusters};
+    GM_TRY(gm_validity_find(&a->dbcv, a->validity, &points, err));
 out:
     gm_free(row);
     gm_free(at);
@@ -71,7 +73,6 @@ out:
 
 static gm_status find_coherence(gm_assessment *a, const gm_assess_input *in, gm_error *err)
 {
-    gm_status status = GM_OK;
     const gm_vocabulary *vocabulary = in->control.words->vocabulary;
     const size_t n = in->n_clusters * GM_N_KEYWORDS;
     if (vocabulary == NULL) return GM_OK;
@@ -80,9 +81,12 @@ static gm_status find_coherence(gm_assessment *a, const gm_assess_input *in, gm_
     for (size_t i = 0; i < n; i++)
         if (!gm_vocabulary_find(vocabulary, in->keyword[i], strlen(in->keyword[i]), &keyword[i]))
             keyword[i] = UINT32_MAX;
-    status =
-        gm_coherence_find(&a->keywords, a->coherence, &in->control.words->counts,
-                          gm_vocabulary_n(vocabulary), keyword, in->n_clusters, GM_N_KEYWORDS, err);
+    const gm_coherence_input found = {.counts = &in->control.words->counts,
+                                      .n_words = gm_vocabulary_n(vocabulary),
+                                      .keyword = keyword,
+                                      .n_classes = in->n_clusters,
+                                      .n_keywords = GM_N_KEYWORDS};
+    gm_status status = gm_coherence_find(&a->keywords, a->coherence, &found, err);
     gm_free(keyword);
     return status;
 }

@@ -198,20 +198,19 @@ static void put_dimensions(gm_json_out *out, const gm_dimensions *d, size_t n)
     gm_json_close_object(out);
 }
 
-/* Share of documents without a cluster among those of each group below n_groups. */
+/* Share of documents without a cluster among those of each group. */
 static gm_status put_noise_by(gm_json_out *out, const char *key, const gm_atlas *atlas,
-                              const uint16_t *group, const char *const *name, size_t n_groups,
-                              gm_error *err)
+                              gm_atlas_groups by, gm_error *err)
 {
     size_t *all;
-    gm_status status = gm_atlas_noise_by(&all, atlas, group, n_groups, err);
+    gm_status status = gm_atlas_noise_by(&all, atlas, by, err);
     if (status != GM_OK) return status;
-    const size_t *noise = all + n_groups;
+    const size_t *noise = all + by.n;
     gm_json_open_array(out, key);
-    for (size_t g = 0; g < n_groups; g++) {
+    for (size_t g = 0; g < by.n; g++) {
         if (all[g] == 0) continue;
         gm_json_open_object(out, NULL);
-        gm_json_put_string(out, "name", name[g]);
+        gm_json_put_string(out, "name", by.name[g]);
         gm_json_put_u64(out, "documents", all[g]);
         put_figure(out, "noise_share", (double)noise[g] / (double)all[g]);
         gm_json_close_object(out);
@@ -242,14 +241,11 @@ static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_at
     gm_json_put_u64(out, "documents", n);
     gm_json_put_u64(out, "clusters", atlas->n_clusters);
     put_figure(out, "noise_share", (double)gm_atlas_n_noise(atlas) / (double)n);
-    GM_TRY(put_noise_by(out, "noise_by_subset", atlas, atlas->subset, atlas->subset_name,
-                        atlas->n_subsets, err));
+    GM_TRY(put_noise_by(out, "noise_by_subset", atlas, gm_atlas_subsets(atlas), err));
     if (atlas->n_scripts > 0)
-        GM_TRY(put_noise_by(out, "noise_by_script", atlas, atlas->script, atlas->script_name,
-                            atlas->n_scripts, err));
+        GM_TRY(put_noise_by(out, "noise_by_script", atlas, gm_atlas_scripts(atlas), err));
     if (atlas->n_languages > 0)
-        GM_TRY(put_noise_by(out, "noise_by_language", atlas, atlas->language, atlas->language_name,
-                            atlas->n_languages, err));
+        GM_TRY(put_noise_by(out, "noise_by_language", atlas, gm_atlas_languages(atlas), err));
     put_figure(out, "trustworthiness", a->map.trustworthiness);
     put_figure(out, "continuity", a->map.continuity);
     put_figure(out, "neighbours_kept", a->map.preserved);

@@ -113,22 +113,21 @@ static void say_density(gm_json_out *out, const gm_assessment *f)
 /* Groups, of at least 20 documents, of which much more is noise than of the whole: the first few by
  * name. */
 static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atlas,
-                              const uint16_t *group, const char *const *name, size_t n_groups,
-                              double whole, gm_error *err)
+                              gm_atlas_groups by, double whole, gm_error *err)
 {
     enum { MOST_NAMED = 3 };
     size_t *all, n_lost = 0;
-    gm_status status = gm_atlas_noise_by(&all, atlas, group, n_groups, err);
+    gm_status status = gm_atlas_noise_by(&all, atlas, by, err);
     if (status != GM_OK) return status;
-    const size_t *noise = all + n_groups;
-    for (size_t g = 0; g < n_groups; g++) {
+    const size_t *noise = all + by.n;
+    for (size_t g = 0; g < by.n; g++) {
         double share = (double)noise[g] / (double)all[g];
         if (!(all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)) continue;
         if (n_lost++ < MOST_NAMED)
             say(out, GM_VERDICT_DOUBT, "noise",
                 "Of the %zu documents of %s %s, %.0f %% are in no cluster (of all: %.0f %%); "
                 "the clusters say nothing about them",
-                all[g], kind, name[g], 100 * share, 100 * whole);
+                all[g], kind, by.name[g], 100 * share, 100 * whole);
     }
     if (n_lost > MOST_NAMED)
         say(out, GM_VERDICT_DOUBT, "noise",
@@ -159,14 +158,11 @@ static gm_status say_noise(gm_json_out *out, const gm_atlas *atlas, gm_error *er
         v == GM_VERDICT_DOUBT
             ? "; lower --min-samples, or keep in mind that the clusters cover only the rest"
             : "");
-    GM_TRY(say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets,
-                        share, err));
+    GM_TRY(say_noise_of(out, "subset", atlas, gm_atlas_subsets(atlas), share, err));
     if (has_languages(atlas)) /* which tell scripts apart as well */
-        GM_TRY(say_noise_of(out, "language", atlas, atlas->language, atlas->language_name,
-                            atlas->n_languages, share, err));
+        GM_TRY(say_noise_of(out, "language", atlas, gm_atlas_languages(atlas), share, err));
     else if (atlas->n_scripts > 0)
-        GM_TRY(say_noise_of(out, "script", atlas, atlas->script, atlas->script_name,
-                            atlas->n_scripts, share, err));
+        GM_TRY(say_noise_of(out, "script", atlas, gm_atlas_scripts(atlas), share, err));
 out:
     return status;
 }

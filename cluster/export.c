@@ -93,7 +93,7 @@ static gm_status write_experts(FILE *to, const gm_atlas *a, gm_error *err)
     uint8_t *important = gm_alloc(dim, sizeof *important);
     size_t *of_subset = NULL;
     if (!lift || !important) GM_FAIL(GM_EMEM, "no memory for %zu experts", dim);
-    GM_TRY(gm_atlas_noise_by(&of_subset, a, a->subset, a->n_subsets, err));
+    GM_TRY(gm_atlas_noise_by(&of_subset, a, gm_atlas_subsets(a), err));
     fputs("kind,group,documents,layer,expert,usage,corpus,lift,lift_even,lift_odd,important\r\n",
           to);
     for (size_t c = 0; c < a->n_clusters; c++) {

@@ -139,14 +139,12 @@ size_t gm_atlas_n_noise(const gm_atlas *atlas)
     return n;
 }
 
-gm_status gm_atlas_noise_by(size_t **out, const gm_atlas *atlas, const uint16_t *group,
-                            size_t n_groups, gm_error *err)
+gm_status gm_atlas_noise_by(size_t **out, const gm_atlas *atlas, gm_atlas_groups by, gm_error *err)
 {
-    size_t *all = *out = gm_alloc2(2, n_groups, sizeof *all);
-    if (all == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for the noise of %zu groups", n_groups);
-    size_t *noise = all + n_groups;
-    for (size_t i = 0; i < atlas->n; i++) all[group[i]]++, noise[group[i]] += atlas->cluster[i] < 0;
+    size_t *all = *out = gm_alloc2(2, by.n, sizeof *all);
+    if (all == NULL) return gm_fail(err, GM_EMEM, "no memory for the noise of %zu groups", by.n);
+    size_t *noise = all + by.n;
+    for (size_t i = 0; i < atlas->n; i++) all[by.of[i]]++, noise[by.of[i]] += atlas->cluster[i] < 0;
     return GM_OK;
 }
 

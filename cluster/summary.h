@@ -54,9 +54,9 @@ gm_status gm_keywords_note(const char **sentence, const gm_atlas *atlas, gm_erro
 /* Documents without a cluster. */
 size_t gm_atlas_n_noise(const gm_atlas *atlas);
 
-/* *out: (2, n_groups), the documents of each group, then those of them without a cluster; the
- * caller's, for gm_free. group: (N) below n_groups. Errors: GM_EMEM. */
-gm_status gm_atlas_noise_by(size_t **out, const gm_atlas *atlas, const uint16_t *group,
-                            size_t n_groups, gm_error *err) GM_MUST_USE;
+/* *out: (2, n), the documents of each group, then those of them without a cluster; the caller's,
+ * for gm_free. Errors: GM_EMEM. */
+gm_status gm_atlas_noise_by(size_t **out, const gm_atlas *atlas, gm_atlas_groups by, gm_error *err)
+    GM_MUST_USE;
 
 #endif

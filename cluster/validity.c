@@ -111,11 +111,12 @@ static void find_separations(sorted *s)
     }
 }
 
-static gm_status sort_members(sorted *s, const float *at, const int32_t *label, size_t n,
-                              gm_error *err)
+static gm_status sort_members(sorted *s, const gm_validity_input *in, gm_error *err)
 {
     gm_status status = GM_OK;
-    GM_TRY(gm_members_find(&s->members, label, n, s->n_clusters, err));
+    s->dim = in->dim;
+    s->n_clusters = in->n_clusters;
+    GM_TRY(gm_members_find(&s->members, in->label, in->n, s->n_clusters, err));
     s->first = s->members.first;
     s->n = s->first[s->n_clusters];
     s->at = gm_alloc2(s->n, s->dim, sizeof *s->at);
@@ -128,8 +129,8 @@ static gm_status sort_members(sorted *s, const float *at, const int32_t *label, 
         GM_FAIL(GM_EMEM, "no memory for the validity of %zu clusters", s->n_clusters);
     for (size_t m = 0; m < s->n; m++) {
         const size_t i = s->members.at[m];
-        s->of[m] = (uint32_t)label[i];
-        for (size_t c = 0; c < s->dim; c++) s->at[m * s->dim + c] = (double)at[i * s->dim + c];
+        s->of[m] = (uint32_t)in->label[i];
+        for (size_t c = 0; c < s->dim; c++) s->at[m * s->dim + c] = (double)in->at[i * s->dim + c];
     }
 out:
     return status;
@@ -151,18 +152,18 @@ static gm_status measure_all(sorted *s, gm_error *err)
     return fine ? GM_OK : gm_fail(err, GM_EMEM, "no memory for the trees of %zu points", s->n);
 }
 
-gm_status gm_validity_find(double *whole, double *of_cluster, const float *at, size_t dim,
-                           const int32_t *label, size_t n, size_t n_clusters, gm_error *err)
+gm_status gm_validity_find(double *whole, double *of_cluster, const gm_validity_input *in,
+                           gm_error *err)
 {
     gm_status status = GM_OK;
-    sorted s = {.dim = dim, .n_clusters = n_clusters};
+    sorted s = {0};
     double sum = 0;
     bool any = false;
     *whole = (double)NAN;
-    GM_TRY(sort_members(&s, at, label, n, err));
+    GM_TRY(sort_members(&s, in, err));
     GM_TRY(measure_all(&s, err));
     find_separations(&s);
-    for (size_t c = 0; c < n_clusters; c++) {
+    for (size_t c = 0; c < in->n_clusters; c++) {
         size_t size = s.first[c + 1] - s.first[c];
         double separation = INFINITY, sparse = s.sparseness[c];
         for (size_t i = s.first[c]; i < s.first[c + 1]; i++)
@@ -170,7 +171,7 @@ gm_status gm_validity_find(double *whole, double *of_cluster, const float *at, s
         double most = fmax(separation, sparse);
         bool known = size >= 2 && isfinite(separation) && most > 0;
         of_cluster[c] = known ? (separation - sparse) / most : (double)NAN;
-        if (known) sum += (double)size / (double)n * of_cluster[c];
+        if (known) sum += (double)size / (double)in->n * of_cluster[c];
         any |= known;
     }
     if (any) *whole = sum;

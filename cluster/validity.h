@@ -15,11 +15,16 @@
 
 #include "base/base.h"
 
-/* at (N,dim), label (N) below C, -1 noise. of_cluster (C) written: NaN for fewer than two
- * members, and for all where no other cluster has two. *whole: their mean by size, noise counted in
- * N and NaN as 0; NaN when all are. Errors: GM_EMEM. Cost: N^2 distances. */
-gm_status gm_validity_find(double *whole, double *of_cluster, const float *at, size_t dim,
-                           const int32_t *label, size_t n, size_t n_clusters, gm_error *err)
-    GM_MUST_USE;
+typedef struct gm_validity_input {
+    const float *at;           /* (N,d) finite, borrowed */
+    const int32_t *label;      /* (N) below n_clusters, -1 noise, borrowed */
+    size_t n, dim, n_clusters; /* N, d, C */
+} gm_validity_input;
+
+/* of_cluster (C) written: NaN for fewer than two members, and for all where no other cluster has
+ * two. *whole: their mean by size, noise counted in N and NaN as 0; NaN when all are.
+ * Errors: GM_EMEM. Cost: N^2 distances. */
+gm_status gm_validity_find(double *whole, double *of_cluster, const gm_validity_input *in,
+                           gm_error *err) GM_MUST_USE;
 
 #endif

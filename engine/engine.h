@@ -347,6 +347,12 @@ bool gm_session_takes_layers(const gm_session *session);
 /* Called for every step of gm_session_decode once its results are ready; false: stop. */
 typedef bool gm_decoded(void *context, size_t step, const uint32_t *sampled);
 
+typedef struct gm_decoding {
+    size_t n_steps; /* at most */
+    gm_decoded *each;
+    void *context; /* of `each`, borrowed */
+} gm_decoding;
+
 /* Up to n_steps steps of one token a segment, each fed with what the one before it sampled (phase
  * generated): the same results as gm_session_step called in a loop, but a GPU does not wait
  * between the steps. Every segment has n = 1, wants no logits and samples, and its sequence has
@@ -354,7 +360,7 @@ typedef bool gm_decoded(void *context, size_t step, const uint32_t *sampled);
  * end a sequence has the tokens of the steps that `each` has seen. Errors: as gm_session_step; also
  * when nothing can be sampled (all logits NaN). */
 gm_status gm_session_decode(gm_session *session, const gm_segment *segments, size_t n_segments,
-                            size_t n_steps, const gm_record *record, const gm_result *result,
-                            gm_decoded *each, void *context, gm_error *err) GM_MUST_USE;
+                            const gm_decoding *how, const gm_record *record,
+                            const gm_result *result, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -208,8 +208,8 @@ typedef struct gm_accelerator {
     bool (*decodes)(void *own, size_t n_segments);
     /* gm_session_decode, checked; step is the first. *n_done: steps that `each` has seen. The watch
      * is asked once a step. */
-    gm_status (*decode)(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
-                        void *context, size_t *n_done, gm_error *err);
+    gm_status (*decode)(const gm_step *step, const gm_decoding *how, gm_watch *watch,
+                        size_t *n_done, gm_error *err);
     /* Kernels and copies of the step of few rows that ran last. */
     size_t (*launches)(const void *own);
     gm_status (*measure)(const gm_weights *weights, gm_ceilings *out, gm_error *err);

@@ -345,14 +345,14 @@ static gm_status check_decode(const gm_session *s, const gm_segment *segments, s
 }
 
 /* By gm_session_step: `token` (n) and `phase` (n) hold what the segments, copied, feed. */
-static gm_status decode_by_steps(gm_session *s, gm_segment *segments, size_t n, size_t n_steps,
-                                 const gm_record *record, const gm_result *result, gm_decoded *each,
-                                 void *context, gm_error *err)
+static gm_status decode_by_steps(gm_session *s, gm_segment *segments, size_t n,
+                                 const gm_decoding *how, const gm_record *record,
+                                 const gm_result *result, gm_error *err)
 {
     static const uint8_t generated = GM_PHASE_GENERATED;
     gm_status status = GM_OK;
     uint32_t *token = s->decoded; /* (max_rows) */
-    for (size_t step = 0; step < n_steps; step++) {
+    for (size_t step = 0; step < how->n_steps; step++) {
         if (step > 0) GM_TRY(gm_sampled_check(token, n, err));
         GM_TRY(gm_session_step(s, segments, n, record, result, err));
         for (size_t i = 0; i < n; i++) {
@@ -360,30 +360,28 @@ static gm_status decode_by_steps(gm_session *s, gm_segment *segments, size_t n, 
             segments[i].token = &token[i];
             segments[i].phase = &generated;
         }
-        if (!each(context, step, result->sampled)) break;
+        if (!how->each(how->context, step, result->sampled)) break;
     }
 out:
     return status;
 }
 
 gm_status gm_session_decode(gm_session *session, const gm_segment *segments, size_t n_segments,
-                            size_t n_steps, const gm_record *record, const gm_result *result,
-                            gm_decoded *each, void *context, gm_error *err)
+                            const gm_decoding *how, const gm_record *record,
+                            const gm_result *result, gm_error *err)
 {
     const asked a = all_layers(session, record, result);
-    gm_status status = check_decode(session, segments, n_segments, n_steps, err);
+    gm_status status = check_decode(session, segments, n_segments, how->n_steps, err);
     if (status == GM_OK) status = check_step(session, segments, n_segments, &a, err);
-    if (status != GM_OK || n_steps == 0 || n_segments == 0) return status;
+    if (status != GM_OK || how->n_steps == 0 || n_segments == 0) return status;
     memcpy(session->segment, segments, n_segments * sizeof *segments);
     if (!session->accelerator || !session->accelerator->decodes(session->own, n_segments))
-        return decode_by_steps(session, session->segment, n_segments, n_steps, record, result, each,
-                               context, err);
+        return decode_by_steps(session, session->segment, n_segments, how, record, result, err);
     size_t n_done = 0;
     gm_watch *watch = session->watch.after_layer ? &session->watch : NULL;
     session->watch.stopped = false;
     (void)start_step(session, segments, n_segments, &a); /* one piece */
-    status =
-        session->accelerator->decode(session->step, n_steps, watch, each, context, &n_done, err);
+    status = session->accelerator->decode(session->step, how, watch, &n_done, err);
     if (status == GM_OK && session->watch.stopped)
         status = gm_fail(err, GM_EINTERRUPTED, "interrupted");
     for (size_t i = 0; i < n_segments; i++) /* lay_out has counted the first step */

@@ -142,6 +142,17 @@ gm_status gm_atlas_write(const char *path, gm_atlas *atlas, bool replace, gm_err
 gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err) GM_MUST_USE;
 void gm_atlas_close(gm_atlas *atlas);
 
+/* A way to part an atlas's documents into groups; borrows from the atlas. */
+typedef struct gm_atlas_groups {
+    const uint16_t *of;      /* (N) group of each document, below n */
+    const char *const *name; /* (n) */
+    size_t n;                /* 0: the atlas does not know these groups */
+} gm_atlas_groups;
+
+gm_atlas_groups gm_atlas_subsets(const gm_atlas *atlas);
+gm_atlas_groups gm_atlas_scripts(const gm_atlas *atlas);
+gm_atlas_groups gm_atlas_languages(const gm_atlas *atlas);
+
 /* The subset that most members of a cluster come from; ties to the lower index. -1: no subsets. */
 int gm_atlas_main_subset(const gm_atlas *atlas, size_t cluster);
 

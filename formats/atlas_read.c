@@ -23,11 +23,14 @@ static void set_member(gm_atlas *atlas, size_t offset, const void *at)
 static gm_status rows_of(hid_t file, const char *name, size_t *n, gm_error *err)
 {
     gm_status status = GM_OK;
-    const uint64_t any[] = {GM_H5_ANY, GM_H5_ANY};
     const gm_atlas_column *column = gm_atlas_columns;
     gm_h5_set set = GM_H5_SET_CLOSED;
     while (strcmp(column->name, name) != 0) column++;
-    GM_TRY(gm_h5_set_open(&set, file, name, column->type, (int)strlen(column->shape), any, err));
+    const gm_h5_layout any = {.name = name,
+                              .type = column->type,
+                              .rank = (int)strlen(column->shape),
+                              .dim = {GM_H5_ANY, GM_H5_ANY}};
+    GM_TRY(gm_h5_set_open(&set, file, &any, err));
     *n = (size_t)set.dim[0];
 out:
     gm_h5_set_close(&set);
@@ -38,9 +41,10 @@ out:
 static gm_status read_dimensions(hid_t file, gm_atlas *atlas, gm_error *err)
 {
     gm_status status = GM_OK;
-    const uint64_t any[] = {GM_H5_ANY, GM_H5_ANY};
+    static const gm_h5_layout any = {
+        .name = "/samples/space", .type = GM_H5_F32, .rank = 2, .dim = {GM_H5_ANY, GM_H5_ANY}};
     gm_h5_set set = GM_H5_SET_CLOSED;
-    GM_TRY(gm_h5_set_open(&set, file, "/samples/space", GM_H5_F32, 2, any, err));
+    GM_TRY(gm_h5_set_open(&set, file, &any, err));
     if (set.dim[1] < 2 || set.dim[1] > GM_ATLAS_MAX_DIM ||
         set.dim[0] != (set.dim[1] > 2 ? atlas->n : 0))
         status = gm_h5_fail(err, GM_ESHAPE, file,
@@ -146,12 +150,10 @@ static gm_status read_column(hid_t file, const gm_atlas_column *column, open_atl
     if (column->since > open->schema) return make_unknown(column, open, err);
     if (column->kind == GM_ATLAS_TEXTS) {
         const char *const *texts = NULL;
-        GM_TRY(gm_h5_read_texts(file, column->name, layout.rank, layout.dim, &open->arena, &texts,
-                                NULL, err));
+        GM_TRY(gm_h5_read_texts(file, &layout, &open->arena, &texts, NULL, err));
         at = texts;
     } else {
-        GM_TRY(gm_h5_read_all(file, column->name, column->type, layout.rank, layout.dim,
-                              &open->arena, &rows, NULL, err));
+        GM_TRY(gm_h5_read_all(file, &layout, &open->arena, &rows, NULL, err));
         at = rows;
         if (column->kind == GM_ATLAS_SHA)
             GM_TRY(unpack_shas(file, rows, open->atlas.n, &open->arena, &at, err));
@@ -166,13 +168,13 @@ static gm_status read_trace_layers(hid_t file, open_atlas *open, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_atlas *atlas = &open->atlas;
-    const uint64_t any[] = {GM_H5_ANY};
+    static const gm_h5_layout any = {
+        .name = "/trace_layer", .type = GM_H5_I32, .rank = 1, .dim = {GM_H5_ANY}};
     uint64_t n = (uint64_t)atlas->n_layers;
     void *layer = NULL;
     atlas->trace_layer = atlas->layer_of_moe;
     if (gm_h5_has(file, "/trace_layer")) {
-        GM_TRY(
-            gm_h5_read_all(file, "/trace_layer", GM_H5_I32, 1, any, &open->arena, &layer, &n, err));
+        GM_TRY(gm_h5_read_all(file, &any, &open->arena, &layer, &n, err));
         atlas->trace_layer = layer;
     }
     if (n < (uint64_t)atlas->n_layers || n > GM_MOST_LAYERS)
@@ -231,7 +233,7 @@ gm_status gm_atlas_file_digest(const char *path, char hex[65], gm_error *err)
     for (int i = 0; i < GM_ATLAS_N_COLUMNS; i++) {
         gm_h5_layout layout = gm_atlas_layout(&gm_atlas_columns[i], &atlas);
         if (gm_atlas_columns[i].since > schema) continue;
-        GM_TRY(gm_h5_set_open(&set, file, layout.name, layout.type, layout.rank, layout.dim, err));
+        GM_TRY(gm_h5_set_open(&set, file, &layout, err));
         GM_TRY(gm_h5_set_digest(&set, digest, err));
         gm_h5_set_close(&set);
         gm_h5_fold(&hash, layout.name, digest);

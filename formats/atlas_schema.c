@@ -171,6 +171,21 @@ gm_h5_layout gm_atlas_layout(const gm_atlas_column *column, const gm_atlas *atla
     return layout;
 }
 
+gm_atlas_groups gm_atlas_subsets(const gm_atlas *atlas)
+{
+    return (gm_atlas_groups){atlas->subset, atlas->subset_name, atlas->n_subsets};
+}
+
+gm_atlas_groups gm_atlas_scripts(const gm_atlas *atlas)
+{
+    return (gm_atlas_groups){atlas->script, atlas->script_name, atlas->n_scripts};
+}
+
+gm_atlas_groups gm_atlas_languages(const gm_atlas *atlas)
+{
+    return (gm_atlas_groups){atlas->language, atlas->language_name, atlas->n_languages};
+}
+
 void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n)
 {
     if (column->type == GM_H5_TEXT)

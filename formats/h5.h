@@ -98,9 +98,25 @@ gm_status gm_h5_check_schema(hid_t file, const char *name, int version, gm_error
 gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newest, int *version,
                               gm_error *err) GM_MUST_USE;
 
-/* ---- datasets read ---- */
+/* ---- datasets ---- */
 
 #define GM_H5_ANY UINT64_MAX
+
+/* What a dataset is: to find it so where it is read, to make it so where it is written. */
+typedef struct gm_h5_layout {
+    const char *name;
+    gm_h5_type type;
+    int rank;
+    uint64_t dim[GM_H5_MAX_RANK]; /* read: GM_H5_ANY takes what the file has */
+    /* the rest where it is written only */
+    hid_t stored;      /* an enum over `type`, borrowed; below 0: `type` itself */
+    size_t chunk_rows; /* at least 1 */
+    bool shuffle;
+    const char *scale[GM_H5_MAX_RANK]; /* dimension scale of each axis; NULL: none */
+    const char *about;                 /* attribute `description`; NULL: none */
+} gm_h5_layout;
+
+/* ---- datasets read ---- */
 
 typedef struct gm_h5_set {
     hid_t id;   /* H5I_INVALID_HID when closed; (gm_h5_set){0} is not a closed set */
@@ -116,9 +132,9 @@ typedef struct gm_h5_set {
 
 #define GM_H5_SET_CLOSED ((gm_h5_set){.id = H5I_INVALID_HID, .type = H5I_INVALID_HID})
 
-/* Open and check; a dim of GM_H5_ANY takes what the file has. GM_EFORMAT, GM_ESHAPE. */
-gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const char *name, gm_h5_type type, int rank,
-                         const uint64_t *dim, gm_error *err) GM_MUST_USE;
+/* Open and check; closed on failure. GM_EFORMAT, GM_ESHAPE. */
+gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const gm_h5_layout *layout, gm_error *err)
+    GM_MUST_USE;
 /* Rows [first, first+n) of the first dimension into `out`. Whole chunks among them are
  * unpacked by all threads. */
 gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *out, gm_error *err)
@@ -126,14 +142,13 @@ gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *o
 void gm_h5_set_close(gm_h5_set *set);
 
 /* Open, read whole into the arena, close. *n_rows may be NULL. */
-gm_status gm_h5_read_all(hid_t file, const char *name, gm_h5_type type, int rank,
-                         const uint64_t *dim, gm_arena *arena, void **out, uint64_t *n_rows,
-                         gm_error *err) GM_MUST_USE;
+gm_status gm_h5_read_all(hid_t file, const gm_h5_layout *layout, gm_arena *arena, void **out,
+                         uint64_t *n_rows, gm_error *err) GM_MUST_USE;
 
-/* Texts of a (n) or (n,m) text dataset as C strings in the arena; *n_texts in all. */
-gm_status gm_h5_read_texts(hid_t file, const char *name, int rank, const uint64_t *dim,
-                           gm_arena *arena, const char *const **out, uint64_t *n_texts,
-                           gm_error *err) GM_MUST_USE;
+/* Texts of a (n) or (n,m) GM_H5_TEXT dataset as C strings in the arena; *n_texts in all, may be
+ * NULL. */
+gm_status gm_h5_read_texts(hid_t file, const gm_h5_layout *layout, gm_arena *arena,
+                           const char *const **out, uint64_t *n_texts, gm_error *err) GM_MUST_USE;
 
 /* SHA-256 of all rows as stored. */
 gm_status gm_h5_set_digest(const gm_h5_set *set, uint8_t digest[32], gm_error *err) GM_MUST_USE;

@@ -10,18 +10,6 @@
 
 #include "formats/h5.h"
 
-typedef struct gm_h5_layout {
-    const char *name;
-    gm_h5_type type;
-    hid_t stored; /* an enum over `type`, borrowed; below 0: `type` itself */
-    int rank;
-    uint64_t dim[GM_H5_MAX_RANK];
-    size_t chunk_rows; /* at least 1 */
-    bool shuffle;
-    const char *scale[GM_H5_MAX_RANK]; /* dimension scale of each axis; NULL: none */
-    const char *about;                 /* attribute `description`; NULL: none */
-} gm_h5_layout;
-
 typedef struct gm_h5_column {
     hid_t id;         /* H5I_INVALID_HID when closed */
     const char *name; /* borrowed from the layout */

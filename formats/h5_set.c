@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "formats/h5_chunks.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,10 +93,12 @@ out:
     return status;
 }
 
-static gm_status check_shape(gm_h5_set *set, size_t item_bytes, int rank, const uint64_t *dim,
-                             uint64_t *bytes, gm_error *err)
+static gm_status check_shape(gm_h5_set *set, const gm_h5_layout *layout, uint64_t *bytes,
+                             gm_error *err)
 {
     gm_status status = GM_OK;
+    const size_t item_bytes = gm_h5_type_size(layout->type);
+    const int rank = layout->rank;
     hsize_t found[GM_H5_MAX_RANK];
     hid_t space = H5Dget_space(set->id);
     if (space < 0) return gm_h5_fail(err, GM_EFORMAT, set->id, "cannot read '%s'", set->name);
@@ -110,11 +113,11 @@ static gm_status check_shape(gm_h5_set *set, size_t item_bytes, int rank, const 
     *bytes = item_bytes;
     for (int i = 0; i < rank; i++) {
         set->dim[i] = found[i];
-        if (dim[i] != GM_H5_ANY && dim[i] != found[i]) {
+        if (layout->dim[i] != GM_H5_ANY && layout->dim[i] != found[i]) {
             status =
                 gm_h5_fail(err, GM_ESHAPE, set->id,
                            "dataset '%s' has size %" PRIu64 " along axis %d, expected %" PRIu64,
-                           set->name, (uint64_t)found[i], i, dim[i]);
+                           set->name, (uint64_t)found[i], i, layout->dim[i]);
             goto out;
         }
         if (found[i] > 0 && *bytes > (uint64_t)INT64_MAX / found[i]) {
@@ -133,10 +136,10 @@ out:
     return status;
 }
 
-gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const char *name, gm_h5_type type, int rank,
-                         const uint64_t *dim, gm_error *err)
+gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const gm_h5_layout *layout, gm_error *err)
 {
     gm_status status = GM_OK;
+    const char *name = layout->name;
     uint64_t bytes = 0;
     *set = GM_H5_SET_CLOSED;
     snprintf(set->name, sizeof set->name, "%s", name);
@@ -145,16 +148,16 @@ gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const char *name, gm_h5_typ
     if (set->id < 0) return gm_h5_fail(err, GM_EFORMAT, file, "no dataset '%s'", name);
 
     set->type = H5Dget_type(set->id);
-    if (set->type < 0 || !type_is(set->type, type)) {
+    if (set->type < 0 || !type_is(set->type, layout->type)) {
         status = gm_h5_fail(err, GM_EFORMAT, file, "dataset '%s' does not have the type %s", name,
-                            TYPE_NAME[type]);
+                            TYPE_NAME[layout->type]);
         goto out;
     }
     if (H5Tget_class(set->type) != H5T_ENUM) {
         H5Tclose(set->type);
-        set->type = gm_h5_type_make(type);
+        set->type = gm_h5_type_make(layout->type);
     }
-    GM_TRY(check_shape(set, gm_h5_type_size(type), rank, dim, &bytes, err));
+    GM_TRY(check_shape(set, layout, &bytes, err));
     GM_TRY(check_storage(set, bytes, err));
 out:
     if (status != GM_OK) gm_h5_set_close(set);
@@ -206,18 +209,17 @@ out:
     return status;
 }
 
-gm_status gm_h5_read_all(hid_t file, const char *name, gm_h5_type type, int rank,
-                         const uint64_t *dim, gm_arena *arena, void **out, uint64_t *n_rows,
-                         gm_error *err)
+gm_status gm_h5_read_all(hid_t file, const gm_h5_layout *layout, gm_arena *arena, void **out,
+                         uint64_t *n_rows, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_h5_set set = GM_H5_SET_CLOSED;
     *out = NULL;
     if (n_rows) *n_rows = 0;
-    GM_TRY(gm_h5_set_open(&set, file, name, type, rank, dim, err));
+    GM_TRY(gm_h5_set_open(&set, file, layout, err));
     *out = gm_arena_alloc(arena, set.dim[0], set.row_bytes);
     if (*out == NULL) {
-        status = gm_h5_fail(err, GM_EMEM, file, "no memory for dataset '%s'", name);
+        status = gm_h5_fail(err, GM_EMEM, file, "no memory for dataset '%s'", layout->name);
         goto out;
     }
     GM_TRY(gm_h5_set_read(&set, 0, (size_t)set.dim[0], *out, err));
@@ -228,20 +230,20 @@ out:
     return status;
 }
 
-gm_status gm_h5_read_texts(hid_t file, const char *name, int rank, const uint64_t *dim,
-                           gm_arena *arena, const char *const **out, uint64_t *n_texts,
-                           gm_error *err)
+gm_status gm_h5_read_texts(hid_t file, const gm_h5_layout *layout, gm_arena *arena,
+                           const char *const **out, uint64_t *n_texts, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_h5_set set = GM_H5_SET_CLOSED;
     char *packed = NULL;
     *out = NULL;
-    GM_TRY(gm_h5_set_open(&set, file, name, GM_H5_TEXT, rank, dim, err));
+    assert(layout->type == GM_H5_TEXT);
+    GM_TRY(gm_h5_set_open(&set, file, layout, err));
     size_t n = (size_t)set.dim[0] * (set.row_bytes / GM_H5_TEXT_BYTES);
     packed = gm_alloc(n, GM_H5_TEXT_BYTES);
     const char **text = gm_arena_alloc(arena, n, sizeof *text);
     if (packed == NULL || text == NULL) {
-        status = gm_h5_fail(err, GM_EMEM, file, "no memory for dataset '%s'", name);
+        status = gm_h5_fail(err, GM_EMEM, file, "no memory for dataset '%s'", layout->name);
         goto out;
     }
     GM_TRY(gm_h5_set_read(&set, 0, (size_t)set.dim[0], packed, err));
@@ -249,12 +251,13 @@ gm_status gm_h5_read_texts(hid_t file, const char *name, int rank, const uint64_
         const char *at = packed + i * GM_H5_TEXT_BYTES;
         size_t length = strnlen(at, GM_H5_TEXT_BYTES);
         if (gm_utf8_valid(at, length) != length) {
-            status = gm_h5_fail(err, GM_EFORMAT, file, "text %zu of '%s' is not UTF-8", i, name);
+            status =
+                gm_h5_fail(err, GM_EFORMAT, file, "text %zu of '%s' is not UTF-8", i, layout->name);
             goto out;
         }
         text[i] = gm_arena_text(arena, at, length);
         if (text[i] == NULL) {
-            status = gm_h5_fail(err, GM_EMEM, file, "no memory for dataset '%s'", name);
+            status = gm_h5_fail(err, GM_EMEM, file, "no memory for dataset '%s'", layout->name);
             goto out;
         }
     }

@@ -23,19 +23,26 @@ static hid_t text_type(void)
     return type;
 }
 
-/* An attribute of n texts; n SIZE_MAX: of one. */
+/* An attribute of n values of memory type `type`; n SIZE_MAX: of one, no list. */
+static gm_status put_attribute(hid_t object, const char *name, hid_t type, const void *value,
+                               size_t n, gm_error *err)
+{
+    hsize_t dim = n;
+    hid_t space = n == SIZE_MAX ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &dim, NULL);
+    hid_t at = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    bool fine = at >= 0 && (n == 0 || H5Awrite(at, type, value) >= 0);
+    if (at >= 0) H5Aclose(at);
+    H5Sclose(space);
+    return fine ? GM_OK : gm_h5_fail(err, GM_EIO, object, "cannot write attribute '%s'", name);
+}
+
 static gm_status put_texts(hid_t object, const char *name, const char *const *text, size_t n,
                            gm_error *err)
 {
-    hsize_t dim = n;
     hid_t type = text_type();
-    hid_t space = n == SIZE_MAX ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &dim, NULL);
-    hid_t at = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    bool fine = at >= 0 && (n == 0 || H5Awrite(at, type, text) >= 0);
-    if (at >= 0) H5Aclose(at);
-    H5Sclose(space);
+    gm_status status = put_attribute(object, name, type, text, n, err);
     H5Tclose(type);
-    return fine ? GM_OK : gm_h5_fail(err, GM_EIO, object, "cannot write attribute '%s'", name);
+    return status;
 }
 
 static gm_status put_text(hid_t object, const char *name, const char *text, gm_error *err)
@@ -83,16 +90,17 @@ static gm_status finish_set(hid_t set, bool written, hid_t file, const char *nam
     return gm_h5_fail(err, GM_EIO, file, "cannot write '%s'", name);
 }
 
-/* A dataset (rows[,cols]) of memory type `type`, stored as it is. */
+/* A dataset (rows,cols), (rows) where cols is 0, of memory type `type`, stored as it is. */
 static gm_status put_array(hid_t file, const char *name, hid_t type, const void *at, size_t rows,
-                           size_t cols, const char *kind, gm_error *err)
+                           size_t cols, gm_error *err)
 {
+    const bool texts = H5Tis_variable_str(type) > 0;
     const hsize_t dim[2] = {rows, cols};
     hsize_t chunk[2] = {rows < CHUNK_ROWS ? rows : CHUNK_ROWS, cols};
     const int rank = cols > 0 ? 2 : 1;
     hid_t space = H5Screate_simple(rank, dim, NULL), how = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(how, false);
-    if (rows > 0 && H5Tis_variable_str(type) <= 0) {
+    if (rows > 0 && !texts) {
         while (chunk[0] > 1 && chunk[0] * (cols > 0 ? cols : 1) * H5Tget_size(type) > 1 << 20)
             chunk[0] /= 2;
         H5Pset_chunk(how, rank, chunk);
@@ -103,14 +111,14 @@ static gm_status put_array(hid_t file, const char *name, hid_t type, const void 
         set >= 0 && (rows == 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, at) >= 0);
     H5Pclose(how);
     H5Sclose(space);
-    return finish_set(set, written, file, name, kind, err);
+    return finish_set(set, written, file, name, texts ? "string-array" : "array", err);
 }
 
 static gm_status put_strings(hid_t file, const char *name, const char *const *text, size_t n,
                              gm_error *err)
 {
     hid_t type = text_type();
-    gm_status status = put_array(file, name, type, text, n, 0, "string-array", err);
+    gm_status status = put_array(file, name, type, text, n, 0, err);
     H5Tclose(type);
     return status;
 }
@@ -141,26 +149,21 @@ static gm_status put_category(hid_t file, const char *name, const int32_t *code,
                               const char *const *category, size_t n, gm_error *err)
 {
     gm_status status = GM_OK;
-    hid_t group = H5I_INVALID_HID, at = H5I_INVALID_HID, space = H5Screate(H5S_SCALAR);
+    hid_t group = H5I_INVALID_HID;
     char path[64];
     const int8_t ordered = 0;
     hid_t boolean = H5Tenum_create(H5T_NATIVE_INT8);
     H5Tenum_insert(boolean, "FALSE", &(int8_t){0});
     H5Tenum_insert(boolean, "TRUE", &(int8_t){1});
     GM_TRY(make_group(file, name, "categorical", "0.2.0", &group, err));
-    at = H5Acreate2(group, "ordered", boolean, space, H5P_DEFAULT, H5P_DEFAULT);
-    if (at < 0 || H5Awrite(at, boolean, &ordered) < 0)
-        status = gm_h5_fail(err, GM_EIO, file, "cannot write attribute 'ordered'");
-    if (status != GM_OK) goto out;
+    GM_TRY(put_attribute(group, "ordered", boolean, &ordered, SIZE_MAX, err));
     snprintf(path, sizeof path, "%s/codes", name);
-    GM_TRY(put_array(file, path, H5T_NATIVE_INT32, code, rows, 0, "array", err));
+    GM_TRY(put_array(file, path, H5T_NATIVE_INT32, code, rows, 0, err));
     snprintf(path, sizeof path, "%s/categories", name);
     GM_TRY(put_strings(file, path, category, n, err));
 out:
-    if (at >= 0) H5Aclose(at);
     if (group >= 0) H5Oclose(group);
     H5Tclose(boolean);
-    H5Sclose(space);
     return status;
 }
 
@@ -189,17 +192,17 @@ static gm_status name_categories(const char ***out, const char *const *name, siz
     return GM_OK;
 }
 
-static gm_status put_numbers_as_category(hid_t file, const char *name, const uint16_t *number,
-                                         const gm_atlas *a, const char *const *names, size_t n,
-                                         gm_arena *arena, gm_error *err)
+/* The groups of `rows` documents. */
+static gm_status put_groups(hid_t file, const char *name, gm_atlas_groups by, size_t rows,
+                            gm_arena *arena, gm_error *err)
 {
     gm_status status = GM_OK;
     const char **category = NULL;
-    int32_t *code = gm_arena_alloc(arena, a->n, sizeof *code);
+    int32_t *code = gm_arena_alloc(arena, rows, sizeof *code);
     if (code == NULL) return gm_fail(err, GM_EMEM, "no memory for '%s'", name);
-    for (size_t i = 0; i < a->n; i++) code[i] = number[i];
-    GM_TRY(name_categories(&category, names, n, arena, err));
-    GM_TRY(put_category(file, name, code, a->n, category, n, err));
+    for (size_t i = 0; i < rows; i++) code[i] = by.of[i];
+    GM_TRY(name_categories(&category, by.name, by.n, arena, err));
+    GM_TRY(put_category(file, name, code, rows, category, by.n, err));
 out:
     return status;
 }
@@ -235,18 +238,14 @@ static gm_status put_obs(hid_t file, const gm_atlas *a, gm_arena *arena, gm_erro
     GM_TRY(put_texts(group, "column-order", column, n_columns, err));
     GM_TRY(put_strings(file, "/obs/_index", a->id, a->n, err));
     GM_TRY(put_clusters(file, a, arena, err));
-    GM_TRY(put_numbers_as_category(file, "/obs/subset", a->subset, a, a->subset_name, a->n_subsets,
-                                   arena, err));
+    GM_TRY(put_groups(file, "/obs/subset", gm_atlas_subsets(a), a->n, arena, err));
     if (a->n_scripts > 0)
-        GM_TRY(put_numbers_as_category(file, "/obs/script", a->script, a, a->script_name,
-                                       a->n_scripts, arena, err));
+        GM_TRY(put_groups(file, "/obs/script", gm_atlas_scripts(a), a->n, arena, err));
     if (a->n_languages > 0)
-        GM_TRY(put_numbers_as_category(file, "/obs/language", a->language, a, a->language_name,
-                                       a->n_languages, arena, err));
-    GM_TRY(put_array(file, "/obs/probability", H5T_NATIVE_FLOAT, a->probability, a->n, 0, "array",
-                     err));
-    GM_TRY(put_array(file, "/obs/outlier", H5T_NATIVE_FLOAT, a->outlier, a->n, 0, "array", err));
-    GM_TRY(put_array(file, "/obs/n_tokens", H5T_NATIVE_UINT32, a->n_tokens, a->n, 0, "array", err));
+        GM_TRY(put_groups(file, "/obs/language", gm_atlas_languages(a), a->n, arena, err));
+    GM_TRY(put_array(file, "/obs/probability", H5T_NATIVE_FLOAT, a->probability, a->n, 0, err));
+    GM_TRY(put_array(file, "/obs/outlier", H5T_NATIVE_FLOAT, a->outlier, a->n, 0, err));
+    GM_TRY(put_array(file, "/obs/n_tokens", H5T_NATIVE_UINT32, a->n_tokens, a->n, 0, err));
 out:
     if (group >= 0) H5Oclose(group);
     return status;
@@ -273,8 +272,8 @@ static gm_status put_var(hid_t file, const gm_atlas *a, gm_arena *arena, gm_erro
     GM_TRY(put_text(group, "_index", "_index", err));
     GM_TRY(put_texts(group, "column-order", column, 2, err));
     GM_TRY(put_strings(file, "/var/_index", name, D, err));
-    GM_TRY(put_array(file, "/var/layer", H5T_NATIVE_INT32, layer, D, 0, "array", err));
-    GM_TRY(put_array(file, "/var/expert", H5T_NATIVE_INT32, expert, D, 0, "array", err));
+    GM_TRY(put_array(file, "/var/layer", H5T_NATIVE_INT32, layer, D, 0, err));
+    GM_TRY(put_array(file, "/var/expert", H5T_NATIVE_INT32, expert, D, 0, err));
 out:
     if (group >= 0) H5Oclose(group);
     return status;
@@ -283,9 +282,8 @@ out:
 static gm_status put_graph(hid_t file, const gm_atlas *a, gm_arena *arena, gm_error *err)
 {
     gm_status status = GM_OK;
-    hid_t group = H5I_INVALID_HID, space = H5I_INVALID_HID, at = H5I_INVALID_HID;
+    hid_t group = H5I_INVALID_HID;
     const int64_t shape[2] = {(int64_t)a->n, (int64_t)a->n};
-    const hsize_t two = 2;
     int32_t *index = gm_arena_alloc(arena, a->n_edges, sizeof *index);
     int64_t *indptr = gm_arena_alloc(arena, a->n + 1, sizeof *indptr);
     static const char matrix[] = "/obsp/connectivities";
@@ -293,20 +291,14 @@ static gm_status put_graph(hid_t file, const gm_atlas *a, gm_arena *arena, gm_er
     for (size_t e = 0; e < a->n_edges; e++) index[e] = (int32_t)a->graph_indices[e];
     for (size_t i = 0; i <= a->n; i++) indptr[i] = (int64_t)a->graph_indptr[i];
     GM_TRY(make_group(file, matrix, "csr_matrix", "0.1.0", &group, err));
-    space = H5Screate_simple(1, &two, NULL);
-    at = H5Acreate2(group, "shape", H5T_NATIVE_INT64, space, H5P_DEFAULT, H5P_DEFAULT);
-    if (at < 0 || H5Awrite(at, H5T_NATIVE_INT64, shape) < 0)
-        status = gm_h5_fail(err, GM_EIO, file, "cannot write attribute 'shape'");
-    if (status != GM_OK) goto out;
+    GM_TRY(put_attribute(group, "shape", H5T_NATIVE_INT64, shape, 2, err));
     GM_TRY(put_array(file, "/obsp/connectivities/data", H5T_NATIVE_FLOAT, a->graph_weight,
-                     a->n_edges, 0, "array", err));
+                     a->n_edges, 0, err));
     GM_TRY(put_array(file, "/obsp/connectivities/indices", H5T_NATIVE_INT32, index, a->n_edges, 0,
-                     "array", err));
-    GM_TRY(put_array(file, "/obsp/connectivities/indptr", H5T_NATIVE_INT64, indptr, a->n + 1, 0,
-                     "array", err));
+                     err));
+    GM_TRY(
+        put_array(file, "/obsp/connectivities/indptr", H5T_NATIVE_INT64, indptr, a->n + 1, 0, err));
 out:
-    if (at >= 0) H5Aclose(at);
-    if (space >= 0) H5Sclose(space);
     if (group >= 0) H5Oclose(group);
     return status;
 }
@@ -357,11 +349,11 @@ static gm_status put_all(hid_t file, const gm_atlas *a, const float *rate, gm_ar
         GM_TRY(mark_group(file, group[i], "dict", "0.1.0", err));
     GM_TRY(put_obs(file, a, arena, err));
     GM_TRY(put_var(file, a, arena, err));
-    if (rate) GM_TRY(put_array(file, "/X", H5T_NATIVE_FLOAT, rate, a->n, D, "array", err));
-    GM_TRY(put_array(file, "/obsm/X_umap", H5T_NATIVE_DOUBLE, xy, a->n, 2, "array", err));
+    if (rate) GM_TRY(put_array(file, "/X", H5T_NATIVE_FLOAT, rate, a->n, D, err));
+    GM_TRY(put_array(file, "/obsm/X_umap", H5T_NATIVE_DOUBLE, xy, a->n, 2, err));
     if (a->cluster_dim > 2)
         GM_TRY(put_array(file, "/obsm/X_space", H5T_NATIVE_FLOAT, a->space, a->n,
-                         (size_t)a->cluster_dim, "array", err));
+                         (size_t)a->cluster_dim, err));
     GM_TRY(put_graph(file, a, arena, err));
     GM_TRY(put_notes(file, a, err));
 out:

@@ -212,7 +212,7 @@ static gm_status file_digest(const char *path, char hex[65], gm_error *err)
     gm_sha256_init(&hash);
     for (int i = 0; i < N_COLUMNS; i++) {
         const gm_h5_layout layout = layout_of(&columns[i], &s);
-        GM_TRY(gm_h5_set_open(&set, file, layout.name, layout.type, layout.rank, layout.dim, err));
+        GM_TRY(gm_h5_set_open(&set, file, &layout, err));
         GM_TRY(gm_h5_set_digest(&set, digest, err));
         gm_h5_set_close(&set);
         gm_h5_fold(&hash, layout.name, digest);
@@ -278,21 +278,23 @@ static gm_status read_sizes(hid_t file, gm_sweep *s, gm_arena *arena, gm_error *
     s->n_layers = (int)L;
     s->n_experts = (int)E;
     for (int i = 0; i < N_SIZES; i++) {
-        const uint64_t any = GM_H5_ANY;
         const column *c = columns;
         gm_h5_set set = GM_H5_SET_CLOSED;
         while (strcmp(c->name, of[i]) != 0) c++;
-        GM_TRY(gm_h5_set_open(&set, file, c->name, c->type, 1, &any, err));
+        const gm_h5_layout any = {.name = c->name, .type = c->type, .rank = 1, .dim = {GM_H5_ANY}};
+        GM_TRY(gm_h5_set_open(&set, file, &any, err));
         size_t n = (size_t)set.dim[0];
         gm_h5_set_close(&set);
         if (n > UINT32_MAX) GM_FAIL(GM_ESHAPE, "'%s' has %zu rows, too many", c->name, n);
         memcpy((char *)s + sizes[i].member, &n, sizeof n);
     }
     for (int k = 0; k < 2; k++) {
-        const uint64_t rows = (k ? s->n_prompts : s->n_texts) + 1;
+        const gm_h5_layout offset = {.name = k ? "/prompts/offset" : "/texts/offset",
+                                     .type = GM_H5_U64,
+                                     .rank = 1,
+                                     .dim = {(k ? s->n_prompts : s->n_texts) + 1}};
         void *at = NULL;
-        GM_TRY(gm_h5_read_all(file, k ? "/prompts/offset" : "/texts/offset", GM_H5_U64, 1, &rows,
-                              arena, &at, NULL, err));
+        GM_TRY(gm_h5_read_all(file, &offset, arena, &at, NULL, err));
         if (k)
             s->prompt_offset = at;
         else
@@ -310,11 +312,9 @@ static gm_status read_column(hid_t file, const column *c, open_sweep *open, gm_e
     void *rows = NULL;
     const void *at;
     if (c->type == GM_H5_TEXT)
-        GM_TRY(gm_h5_read_texts(file, c->name, layout.rank, layout.dim, &open->arena, &names, NULL,
-                                err));
+        GM_TRY(gm_h5_read_texts(file, &layout, &open->arena, &names, NULL, err));
     else
-        GM_TRY(gm_h5_read_all(file, c->name, c->type, layout.rank, layout.dim, &open->arena, &rows,
-                              NULL, err));
+        GM_TRY(gm_h5_read_all(file, &layout, &open->arena, &rows, NULL, err));
     at = names ? (const void *)names : rows;
     memcpy((char *)&open->sweep + c->member, &at, sizeof at);
 out:

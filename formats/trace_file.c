@@ -15,8 +15,7 @@ static gm_status open_column(gm_trace_file *file, gm_trace_column column, uint64
     if (grows) *grows = 0;
     gm_h5_layout layout = gm_trace_layout(column, &file->sizes);
     if (grows) layout.dim[0] = GM_H5_ANY;
-    gm_status status = gm_h5_set_open(&file->set[column], file->id, layout.name, layout.type,
-                                      layout.rank, layout.dim, err);
+    gm_status status = gm_h5_set_open(&file->set[column], file->id, &layout, err);
     if (status == GM_OK && grows) *grows = file->set[column].dim[0];
     return status;
 }
@@ -49,10 +48,10 @@ out:
 
 static gm_status read_layers(gm_trace_file *file, gm_error *err)
 {
-    const uint64_t dim[] = {file->sizes.L};
+    const gm_h5_layout layout = {
+        .name = "/layer", .type = GM_H5_I32, .rank = 1, .dim = {file->sizes.L}};
     void *rows = NULL;
-    gm_status status =
-        gm_h5_read_all(file->id, "/layer", GM_H5_I32, 1, dim, &file->arena, &rows, NULL, err);
+    gm_status status = gm_h5_read_all(file->id, &layout, &file->arena, &rows, NULL, err);
     if (status != GM_OK) return status;
     const int32_t *layer = rows;
     for (uint64_t i = 0; i < file->sizes.L; i++)
@@ -79,24 +78,27 @@ static gm_status split_names(gm_trace_source *source, size_t n, char *list, hid_
     return GM_OK;
 }
 
+const char *const gm_trace_shard_number[GM_TRACE_N_SHARD_NUMBERS] = {
+    "/shards/n_documents", "/shards/n_tokens", "/shards/n_logits"};
+
 /* The shard table of an index; no such group: an ordinary file. */
 static gm_status read_sources(gm_trace_file *file, gm_error *err)
 {
     gm_status status = GM_OK;
     hid_t group = H5I_INVALID_HID;
     uint64_t n = 0;
-    void *documents = NULL, *tokens = NULL, *logits = NULL;
+    void *number[GM_TRACE_N_SHARD_NUMBERS];
     const char *const *digest = NULL, *list = NULL;
     if (!gm_h5_has(file->id, "/shards")) return GM_OK;
-    GM_TRY(gm_h5_read_texts(file->id, "/shards/digest", 1, (const uint64_t[]){GM_H5_ANY},
-                            &file->arena, &digest, &n, err));
-    const uint64_t dim[] = {n};
-    GM_TRY(gm_h5_read_all(file->id, "/shards/n_documents", GM_H5_U64, 1, dim, &file->arena,
-                          &documents, NULL, err));
-    GM_TRY(gm_h5_read_all(file->id, "/shards/n_tokens", GM_H5_U64, 1, dim, &file->arena, &tokens,
-                          NULL, err));
-    GM_TRY(gm_h5_read_all(file->id, "/shards/n_logits", GM_H5_U64, 1, dim, &file->arena, &logits,
-                          NULL, err));
+    gm_h5_layout layout = {
+        .name = "/shards/digest", .type = GM_H5_TEXT, .rank = 1, .dim = {GM_H5_ANY}};
+    GM_TRY(gm_h5_read_texts(file->id, &layout, &file->arena, &digest, &n, err));
+    layout.type = GM_H5_U64;
+    layout.dim[0] = n;
+    for (int k = 0; k < GM_TRACE_N_SHARD_NUMBERS; k++) {
+        layout.name = gm_trace_shard_number[k];
+        GM_TRY(gm_h5_read_all(file->id, &layout, &file->arena, &number[k], NULL, err));
+    }
     group = H5Gopen2(file->id, "/shards", H5P_DEFAULT);
     GM_TRY(gm_h5_get_text(group, "files", &file->arena, &list, err));
     gm_trace_source *source = gm_arena_alloc(&file->arena, n, sizeof *source);
@@ -108,9 +110,9 @@ static gm_status read_sources(gm_trace_file *file, gm_error *err)
     GM_TRY(split_names(source, n, (char *)list, file->id, err));
     for (uint64_t i = 0; i < n; i++) {
         source[i].digest = digest[i];
-        source[i].sizes.N = ((uint64_t *)documents)[i];
-        source[i].sizes.T = ((uint64_t *)tokens)[i];
-        source[i].sizes.S = ((uint64_t *)logits)[i];
+        source[i].sizes.N = ((uint64_t *)number[0])[i];
+        source[i].sizes.T = ((uint64_t *)number[1])[i];
+        source[i].sizes.S = ((uint64_t *)number[2])[i];
     }
     file->source = source;
     file->n_sources = n;

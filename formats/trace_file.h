@@ -13,8 +13,12 @@
 typedef struct gm_trace_source {
     const char *file; /* relative to the index's folder, or absolute */
     const char *digest;
-    gm_trace_sizes sizes;
+    gm_trace_sizes sizes; /* of one that an index names: N, T, S alone */
 } gm_trace_source;
+
+/* Where an index keeps N, T and S of its shards. */
+enum { GM_TRACE_N_SHARD_NUMBERS = 3 };
+extern const char *const gm_trace_shard_number[GM_TRACE_N_SHARD_NUMBERS];
 
 typedef struct gm_trace_file {
     char *path; /* owned */
@@ -46,23 +50,27 @@ gm_status gm_trace_file_digest(const char *path, char hex[65], gm_error *err);
 
 /* ---- writing one file ---- */
 
+/* What is known of a file before its rows; borrowed until the end. */
+typedef struct gm_trace_outline {
+    const gm_trace_info *info;
+    gm_trace_sizes sizes;           /* L, E, K are taken from info */
+    const char *const *subset_name; /* (U) */
+    const gm_trace_source *source;  /* (n_sources) the shards of an index */
+    size_t n_sources;               /* 0: the file has its rows itself */
+} gm_trace_outline;
+
 typedef struct gm_trace_writer {
     gm_commit commit;
-    const gm_trace_info *info; /* borrowed */
-    gm_trace_sizes sizes;
+    gm_trace_outline of;
     gm_h5_column column[GM_N_COLUMNS]; /* closed: not in this file */
-    const gm_trace_source *source;     /* borrowed; NULL unless an index is written */
-    size_t n_sources;
 } gm_trace_writer;
 
 #define GM_TRACE_WRITER_NONE ((gm_trace_writer){.commit.file = H5I_INVALID_HID})
 
-/* Create the file with its attributes, scales and empty columns; with sources it is an
- * index. `sizes` without L, E, K, which info has. */
+/* Create the file with its attributes, scales and empty columns. Errors: as gm_commit_begin. */
 gm_status gm_trace_writer_begin(gm_trace_writer *writer, const char *path,
-                                const gm_trace_info *info, const gm_trace_sizes *sizes,
-                                const char *const *subset_name, const gm_trace_source *source,
-                                size_t n_sources, bool replace, gm_error *err) GM_MUST_USE;
+                                const gm_trace_outline *of, bool replace, gm_error *err)
+    GM_MUST_USE;
 /* Close the columns, write the digest, commit. */
 gm_status gm_trace_writer_end(gm_trace_writer *writer, gm_error *err) GM_MUST_USE;
 void gm_trace_writer_drop(gm_trace_writer *writer);

@@ -45,7 +45,7 @@ static gm_status write_token_documents(gm_trace_writer *w, const gm_trace *trace
 {
     gm_status status = GM_OK;
     const gm_trace_samples *s = &trace->samples;
-    if (w->info->level < GM_RECORD_CHOICES) return GM_OK;
+    if (w->of.info->level < GM_RECORD_CHOICES) return GM_OK;
     for (uint32_t i = 0; i < s->n; i++)
         for (uint64_t t = s->offset[i]; t < s->offset[i + 1]; t++)
             GM_TRY(gm_h5_column_append(&w->column[GM_COL_SAMPLE], &i, 1, err));
@@ -57,7 +57,7 @@ static gm_status write_logit_tokens(gm_trace_writer *w, gm_trace *trace, gm_erro
 {
     gm_status status = GM_OK;
     size_t n = (size_t)trace->sizes.S;
-    if (w->info->level < GM_RECORD_LOGITS) return GM_OK;
+    if (w->of.info->level < GM_RECORD_LOGITS) return GM_OK;
     uint64_t *token = gm_alloc(n, sizeof *token);
     if (token == NULL) GM_FAIL(GM_EMEM, "no memory for '/routing/logits_token'");
     GM_TRY(gm_trace_read_logits(trace, 0, n, NULL, token, err));
@@ -108,7 +108,7 @@ static gm_status copy_parts(gm_trace_writer *w, gm_trace *trace, gm_error *err)
 {
     gm_status status = GM_OK;
     uint64_t text = 0;
-    bool has_text = w->info->has_text;
+    bool has_text = w->of.info->has_text;
     if (has_text) GM_TRY(gm_h5_column_append(&w->column[GM_COL_TEXT_OFFSET], &text, 1, err));
     for (size_t i = 0; i < trace->n_parts; i++) {
         GM_TRY(gm_trace_open_part(trace, i, err));
@@ -130,17 +130,20 @@ static gm_status write_whole(const char *out, gm_trace *trace, const gm_trace_so
 {
     gm_status status = GM_OK;
     gm_trace_writer w = GM_TRACE_WRITER_NONE;
-    gm_trace_sizes sizes = trace->sizes;
-    sizes.U = trace->samples.n_subsets;
-    sizes.R = trace->skips.n;
+    gm_trace_outline of = {.info = &trace->head.info,
+                           .sizes = trace->sizes,
+                           .subset_name = trace->samples.subset_name,
+                           .source = source,
+                           .n_sources = source ? trace->n_parts : 0};
+    of.sizes.U = trace->samples.n_subsets;
+    of.sizes.R = trace->skips.n;
     GM_TRY(gm_trace_recount(trace, err));
     if (trace->head.info.has_spelling) {
         GM_TRY(gm_trace_read_spelling(trace, err));
-        sizes.V = trace->spelling.n;
-        sizes.W = trace->spelling.offset[sizes.V];
+        of.sizes.V = trace->spelling.n;
+        of.sizes.W = trace->spelling.offset[of.sizes.V];
     }
-    GM_TRY(gm_trace_writer_begin(&w, out, &trace->head.info, &sizes, trace->samples.subset_name,
-                                 source, source ? trace->n_parts : 0, replace, err));
+    GM_TRY(gm_trace_writer_begin(&w, out, &of, replace, err));
     GM_TRY(gm_trace_writer_put_block(&w, 0, trace->n_read, false, err));
     GM_TRY(write_samples(&w, trace, err));
     GM_TRY(write_token_documents(&w, trace, err));

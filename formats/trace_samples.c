@@ -76,7 +76,7 @@ static gm_status read_subsets(const gm_trace_file *f, gm_names *names, uint16_t 
     gm_h5_layout layout = gm_trace_layout(GM_COL_SUBSET_NAME, &f->sizes);
     size_t *to = gm_alloc((size_t)f->sizes.U, sizeof *to);
     if (to == NULL) GM_FAIL(GM_EMEM, "no memory for the subsets of '%s'", f->path);
-    GM_TRY(gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &scratch, &name, NULL, err));
+    GM_TRY(gm_h5_read_texts(f->id, &layout, &scratch, &name, NULL, err));
     for (uint64_t i = 0; i < f->sizes.U; i++)
         GM_TRY(gm_names_add(names, name[i], GM_TRACE_MAX_SUBSETS, &to[i], err));
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SUBSET], 0, (size_t)f->sizes.N, code, err));
@@ -101,8 +101,7 @@ static gm_status read_labels(gm_trace *trace, const gm_trace_file *f, gm_trace_c
 {
     const char *const *label = NULL;
     gm_h5_layout layout = gm_trace_layout(column, &f->sizes);
-    gm_status status =
-        gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &trace->arena, &label, NULL, err);
+    gm_status status = gm_h5_read_texts(f->id, &layout, &trace->arena, &label, NULL, err);
     if (status == GM_OK && f->sizes.N > 0) memcpy(out, label, (size_t)f->sizes.N * sizeof *label);
     return status;
 }
@@ -155,8 +154,7 @@ gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err)
     gm_h5_layout layout = gm_trace_layout(GM_COL_SKIP_NAME, &head->sizes);
     uint64_t *skipped = gm_arena_alloc(&trace->arena, (size_t)head->sizes.R, sizeof *skipped);
     if (skipped == NULL) GM_FAIL(GM_EMEM, "no memory for '/corpus/skipped'");
-    GM_TRY(gm_h5_read_texts(head->id, layout.name, 1, layout.dim, &trace->arena, &trace->skips.name,
-                            NULL, err));
+    GM_TRY(gm_h5_read_texts(head->id, &layout, &trace->arena, &trace->skips.name, NULL, err));
     GM_TRY(make_samples(trace, &s, err));
     for (size_t i = 0; i < (trace->is_shards ? trace->n_parts : 1); i++) {
         if (trace->is_shards) GM_TRY(gm_trace_open_part(trace, i, err));

@@ -42,12 +42,10 @@ out:
 /* The shard table of an index: names as one text, numbers as columns. */
 static gm_status put_sources(hid_t file, const gm_trace_source *source, size_t n, gm_error *err)
 {
-    static const char *const name[] = {"/shards/n_documents", "/shards/n_tokens",
-                                       "/shards/n_logits"};
     gm_status status = GM_OK;
     gm_text files = {0};
     char *digest = gm_alloc(n, GM_H5_TEXT_BYTES);
-    uint64_t *number = gm_alloc2(3, n, sizeof *number);
+    uint64_t *number = gm_alloc2(GM_TRACE_N_SHARD_NUMBERS, n, sizeof *number);
     hid_t group = H5I_INVALID_HID;
     if (digest == NULL || number == NULL) GM_FAIL(GM_EMEM, "no memory for the shard table");
     GM_TRY(gm_h5_make_group(file, "/shards", err));
@@ -67,9 +65,9 @@ static gm_status put_sources(hid_t file, const gm_trace_source *source, size_t n
                            .dim = {n},
                            .chunk_rows = 4096};
     GM_TRY(gm_h5_write_all(file, &layout, digest, NULL, err));
-    for (size_t k = 0; k < 3; k++) {
-        layout.name = name[k];
-        layout.type = GM_H5_U64;
+    layout.type = GM_H5_U64;
+    for (size_t k = 0; k < GM_TRACE_N_SHARD_NUMBERS; k++) {
+        layout.name = gm_trace_shard_number[k];
         GM_TRY(gm_h5_write_all(file, &layout, number + k * n, NULL, err));
     }
 out:
@@ -84,40 +82,40 @@ out:
 static gm_status begin_column(gm_trace_writer *w, gm_trace_column column, hid_t stored,
                               gm_error *err)
 {
-    gm_h5_layout layout = gm_trace_layout(column, &w->sizes);
+    gm_h5_layout layout = gm_trace_layout(column, &w->of.sizes);
     layout.stored = stored;
-    if (w->n_sources == 0 || !gm_trace_in_shards(column))
+    if (w->of.n_sources == 0 || !gm_trace_in_shards(column))
         return gm_h5_column_create(&w->column[column], w->commit.file, &layout, err);
     if (!gm_trace_is_virtual(column)) return GM_OK;
 
-    gm_h5_part *part = gm_alloc(w->n_sources, sizeof *part);
+    gm_h5_part *part = gm_alloc(w->of.n_sources, sizeof *part);
     if (part == NULL) return gm_fail(err, GM_EMEM, "no memory to map '%s'", layout.name);
-    for (size_t i = 0; i < w->n_sources; i++)
-        part[i] = (gm_h5_part){.file = w->source[i].file,
-                               .n_rows = gm_trace_rows(column, &w->source[i].sizes)};
-    gm_status status = gm_h5_write_virtual(w->commit.file, &layout, part, w->n_sources, err);
+    for (size_t i = 0; i < w->of.n_sources; i++)
+        part[i] = (gm_h5_part){.file = w->of.source[i].file,
+                               .n_rows = gm_trace_rows(column, &w->of.source[i].sizes)};
+    gm_status status = gm_h5_write_virtual(w->commit.file, &layout, part, w->of.n_sources, err);
     gm_free(part);
     return status;
 }
 
-static gm_status begin_columns(gm_trace_writer *w, const char *const *subset_name, gm_error *err)
+static gm_status begin_columns(gm_trace_writer *w, gm_error *err)
 {
     static const char *const group[] = {"/routing", "/tokens", "/samples", "/corpus", "/text"};
     gm_status status = GM_OK;
-    hid_t subset = gm_h5_type_make_enum(GM_H5_U16, subset_name, (size_t)w->sizes.U);
+    hid_t subset = gm_h5_type_make_enum(GM_H5_U16, w->of.subset_name, (size_t)w->of.sizes.U);
     hid_t phases = gm_h5_type_make_enum(GM_H5_U8, gm_trace_phase_name, GM_TRACE_N_PHASES);
     if (subset < 0 || phases < 0) {
         status =
             gm_h5_fail(err, GM_EFORMAT, w->commit.file, "cannot create the type of the subsets");
         goto out;
     }
-    for (size_t i = w->info->level >= GM_RECORD_CHOICES ? 0 : 2; i < (w->info->has_text ? 5 : 4);
-         i++)
+    for (size_t i = w->of.info->level >= GM_RECORD_CHOICES ? 0 : 2;
+         i < (w->of.info->has_text ? 5 : 4); i++)
         GM_TRY(gm_h5_make_group(w->commit.file, group[i], err));
-    if (w->info->has_spelling) GM_TRY(gm_h5_make_group(w->commit.file, "/spelling", err));
+    if (w->of.info->has_spelling) GM_TRY(gm_h5_make_group(w->commit.file, "/spelling", err));
     for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++) {
         hid_t stored = c == GM_COL_SUBSET ? subset : c == GM_COL_PHASE ? phases : H5I_INVALID_HID;
-        if (gm_trace_has(w->info, c)) GM_TRY(begin_column(w, c, stored, err));
+        if (gm_trace_has(w->of.info, c)) GM_TRY(begin_column(w, c, stored, err));
     }
 out:
     if (phases >= 0) H5Tclose(phases);
@@ -126,25 +124,21 @@ out:
 }
 
 gm_status gm_trace_writer_begin(gm_trace_writer *writer, const char *path,
-                                const gm_trace_info *info, const gm_trace_sizes *sizes,
-                                const char *const *subset_name, const gm_trace_source *source,
-                                size_t n_sources, bool replace, gm_error *err)
+                                const gm_trace_outline *of, bool replace, gm_error *err)
 {
     gm_status status = GM_OK;
+    const gm_trace_info *info = of->info;
     *writer = GM_TRACE_WRITER_NONE;
-    writer->info = info;
-    writer->sizes = *sizes;
-    writer->sizes.L = (uint64_t)info->n_layers;
-    writer->sizes.E = (uint64_t)info->n_experts;
-    writer->sizes.K = (uint64_t)info->n_chosen;
-    writer->source = source;
-    writer->n_sources = n_sources;
+    writer->of = *of;
+    writer->of.sizes.L = (uint64_t)info->n_layers;
+    writer->of.sizes.E = (uint64_t)info->n_experts;
+    writer->of.sizes.K = (uint64_t)info->n_chosen;
     for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++) writer->column[c] = GM_H5_COLUMN_CLOSED;
     GM_TRY(gm_commit_begin(&writer->commit, path, replace, err));
     GM_TRY(gm_trace_put_info(writer->commit.file, info, err));
-    GM_TRY(make_scales(writer->commit.file, info, &writer->sizes, err));
-    if (n_sources > 0) GM_TRY(put_sources(writer->commit.file, source, n_sources, err));
-    GM_TRY(begin_columns(writer, subset_name, err));
+    GM_TRY(make_scales(writer->commit.file, info, &writer->of.sizes, err));
+    if (of->n_sources > 0) GM_TRY(put_sources(writer->commit.file, of->source, of->n_sources, err));
+    GM_TRY(begin_columns(writer, err));
 out:
     if (status != GM_OK) gm_trace_writer_drop(writer);
     return status;
@@ -158,10 +152,10 @@ gm_status gm_trace_writer_end(gm_trace_writer *writer, gm_error *err)
     for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++) {
         if (writer->column[c].id >= 0)
             GM_TRY(gm_h5_column_finish(&writer->column[c], hashes[c], err));
-        else if (writer->n_sources > 0 && gm_trace_in_shards(c))
-            gm_trace_hash_sources(writer->source, writer->n_sources, hashes[c]);
+        else if (writer->of.n_sources > 0 && gm_trace_in_shards(c))
+            gm_trace_hash_sources(writer->of.source, writer->of.n_sources, hashes[c]);
     }
-    gm_trace_fold_digest(writer->info, hashes, digest);
+    gm_trace_fold_digest(writer->of.info, hashes, digest);
     GM_TRY(gm_h5_put_text(writer->commit.file, "digest", digest, err));
     GM_TRY(gm_commit_end(&writer->commit, digest, gm_trace_file_digest, err));
 out:
@@ -171,7 +165,7 @@ out:
 
 void gm_trace_writer_drop(gm_trace_writer *writer)
 {
-    if (writer->info == NULL) return; /* never begun */
+    if (writer->of.info == NULL) return; /* never begun */
     for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++) gm_h5_column_drop(&writer->column[c]);
     gm_commit_drop(&writer->commit);
     *writer = GM_TRACE_WRITER_NONE;
@@ -289,9 +283,10 @@ static gm_status append_tokens(gm_trace_writer *w, const gm_trace_block *block, 
     gm_h5_column *column = w->column;
     size_t T = block->n_rows;
     GM_TRY(append_experts(&column[GM_COL_EXPERT], block->expert, T, err));
-    if (!w->info->no_gates) GM_TRY(append_halves(&column[GM_COL_GATE], block->gate, T, err));
-    if (w->info->has_norms) GM_TRY(gm_h5_column_append(&column[GM_COL_NORM], block->norm, T, err));
-    if (!w->info->no_margins) {
+    if (!w->of.info->no_gates) GM_TRY(append_halves(&column[GM_COL_GATE], block->gate, T, err));
+    if (w->of.info->has_norms)
+        GM_TRY(gm_h5_column_append(&column[GM_COL_NORM], block->norm, T, err));
+    if (!w->of.info->no_margins) {
         GM_TRY(append_halves(&column[GM_COL_MASS], block->mass, T, err));
         GM_TRY(append_halves(&column[GM_COL_MARGIN], block->margin, T, err));
     }
@@ -301,8 +296,8 @@ static gm_status append_tokens(gm_trace_writer *w, const gm_trace_block *block, 
     for (uint32_t i = 0; i < block->n_documents; i++)
         for (uint32_t k = 0; k < block->document[i].n_rows; k++)
             GM_TRY(gm_h5_column_append(&column[GM_COL_SAMPLE], &i, 1, err));
-    if (w->info->has_nll) GM_TRY(gm_h5_column_append(&column[GM_COL_NLL], block->nll, T, err));
-    if (w->info->level < GM_RECORD_LOGITS) goto out;
+    if (w->of.info->has_nll) GM_TRY(gm_h5_column_append(&column[GM_COL_NLL], block->nll, T, err));
+    if (w->of.info->level < GM_RECORD_LOGITS) goto out;
     GM_TRY(append_halves(&column[GM_COL_LOGITS], block->logits, block->n_logit_rows, err));
     GM_TRY(gm_h5_column_append(&column[GM_COL_LOGITS_TOKEN], block->logit_row, block->n_logit_rows,
                                err));
@@ -315,10 +310,11 @@ static gm_status append_documents(gm_trace_writer *w, const gm_trace_block *bloc
 {
     gm_status status = GM_OK;
     gm_h5_column *column = w->column;
-    bool has_tokens = w->info->level >= GM_RECORD_CHOICES;
+    bool has_tokens = w->of.info->level >= GM_RECORD_CHOICES;
     uint64_t token = 0, byte = 0;
     GM_TRY(gm_h5_column_append(&column[GM_COL_OFFSET], &token, 1, err));
-    if (w->info->has_text) GM_TRY(gm_h5_column_append(&column[GM_COL_TEXT_OFFSET], &byte, 1, err));
+    if (w->of.info->has_text)
+        GM_TRY(gm_h5_column_append(&column[GM_COL_TEXT_OFFSET], &byte, 1, err));
     for (size_t i = 0; i < block->n_documents; i++) {
         const gm_trace_document *d = &block->document[i];
         char sha[65];
@@ -332,9 +328,9 @@ static gm_status append_documents(gm_trace_writer *w, const gm_trace_block *bloc
         GM_TRY(gm_h5_column_append(&column[GM_COL_N_TOKENS], &d->n_tokens, 1, err));
         GM_TRY(gm_h5_column_append(&column[GM_COL_BAD], &d->bad, 1, err));
         GM_TRY(gm_h5_column_append(&column[GM_COL_TRUNCATED], &truncated, 1, err));
-        if (w->info->has_language)
+        if (w->of.info->has_language)
             GM_TRY(gm_trace_append_texts(&column[GM_COL_LANGUAGE], &d->language, 1, err));
-        if (!w->info->has_text) continue;
+        if (!w->of.info->has_text) continue;
         GM_TRY(gm_h5_column_append(&column[GM_COL_TEXT_BYTES], d->text, d->n_text, err));
         GM_TRY(gm_h5_column_append(&column[GM_COL_TEXT_OFFSET], &byte, 1, err));
     }
@@ -369,21 +365,24 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
     gm_status status = GM_OK;
     gm_names subsets = {0};
     gm_trace_writer w = GM_TRACE_WRITER_NONE;
-    gm_trace_sizes sizes = {.N = block->n_documents, .S = block->n_logit_rows, .R = n_skips};
+    gm_trace_outline of = {
+        .info = info, .sizes = {.N = block->n_documents, .S = block->n_logit_rows, .R = n_skips}};
+    gm_trace_sizes *sizes = &of.sizes;
     uint16_t *subset = gm_alloc(block->n_documents, sizeof *subset);
     if (subset == NULL) GM_FAIL(GM_EMEM, "no memory to write '%s'", path);
     GM_TRY(check_block(info, block, err));
     GM_TRY(number_subsets(&subsets, subset, block, err));
-    sizes.T = info->level >= GM_RECORD_CHOICES ? block->n_rows : 0;
-    sizes.U = subsets.n;
+    sizes->T = info->level >= GM_RECORD_CHOICES ? block->n_rows : 0;
+    sizes->U = subsets.n;
     for (size_t i = 0; info->has_text && i < block->n_documents; i++)
-        sizes.B += block->document[i].n_text;
+        sizes->B += block->document[i].n_text;
     if (info->has_spelling) {
-        sizes.V = block->spelling->n;
-        sizes.W = block->spelling->offset[sizes.V];
+        sizes->V = block->spelling->n;
+        sizes->W = block->spelling->offset[sizes->V];
     }
 
-    GM_TRY(gm_trace_writer_begin(&w, path, info, &sizes, subsets.at, NULL, 0, replace, err));
+    of.subset_name = subsets.at;
+    GM_TRY(gm_trace_writer_begin(&w, path, &of, replace, err));
     GM_TRY(gm_trace_writer_put_block(&w, block->number, block->n_read, block->more, err));
     GM_TRY(gm_trace_append_texts(&w.column[GM_COL_SUBSET_NAME], subsets.at, subsets.n, err));
     GM_TRY(gm_trace_append_texts(&w.column[GM_COL_SKIP_NAME], skip_name, n_skips, err));

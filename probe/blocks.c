@@ -144,7 +144,7 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
 {
     gm_status status = GM_OK;
     const gm_document *source = &blocks->source;
-    size_t n_before = 0, n_after = 0;
+    gm_encoded about = {.ends = &blocks->ends};
     bool drawn = true;
     *kept = false;
     *skip = source->skip != GM_SKIP_NONE ? (size_t)source->skip - 1 : GM_PROBE_NOT_SAMPLED;
@@ -154,10 +154,10 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
 
     blocks->id.n = blocks->ids.n = blocks->ends.n = 0;
     GM_TRY(gm_document_name(&blocks->id, source, err));
-    GM_TRY(gm_encode(blocks->encoder, source->text, source->n_bytes, true, &blocks->ids, &n_before,
-                     &n_after, &blocks->ends, err));
+    GM_TRY(
+        gm_encode(blocks->encoder, source->text, source->n_bytes, true, &blocks->ids, &about, err));
     *skip = GM_SKIP_TOO_SHORT - 1;
-    if (blocks->ids.n - n_before - n_after < blocks->options->min_tokens) return GM_OK;
+    if (blocks->ids.n - about.n_before - about.n_after < blocks->options->min_tokens) return GM_OK;
     GM_TRY(note_subset(blocks, err));
 
     blocks->document = (gm_probe_document){.id = blocks->id.at,
@@ -166,9 +166,9 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
                                            .text = source->text,
                                            .n_text = source->n_bytes};
     memcpy(blocks->document.sha, source->sha, 32);
-    truncate_document(blocks, n_before, n_after);
+    truncate_document(blocks, about.n_before, about.n_after);
     if (!blocks->options->keep_text) blocks->document.text = NULL;
-    *kept = blocks->document.n > n_before + n_after;
+    *kept = blocks->document.n > about.n_before + about.n_after;
 out:
     return status;
 }

@@ -61,7 +61,7 @@ static gm_status tokenize(const char *model, const char *const *path,
         if (how.chat)
             GM_TRY(gm_chat_encode(&chat, encoder, text, n, &ids, &n_before, &n_after, err));
         else
-            GM_TRY(gm_encode(encoder, text, n, true, &ids, NULL, NULL, NULL, err));
+            GM_TRY(gm_encode(encoder, text, n, true, &ids, NULL, err));
         GM_TRY(print_ids(&ids, &line, err));
     }
 out:

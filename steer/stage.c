@@ -302,16 +302,16 @@ gm_status gm_stage_prepare(const gm_stage *s, gm_continuation *c, const gm_promp
                            uint64_t stream, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t n_after = 0;
+    gm_encoded about = {0};
     *c = (gm_continuation){
         .edit = -1, .sampling = s->sampling, .max_tokens = (size_t)s->options->max_tokens};
     c->sampling.stream = stream;
     if (s->chat.name[0])
         return gm_chat_encode(&s->chat, s->encoder, prompt->text, prompt->n, &c->prompt,
                               &c->n_template, &c->n_closing, err);
-    GM_TRY(gm_encode(s->encoder, prompt->text, prompt->n, true, &c->prompt, &c->n_template,
-                     &n_after, NULL, err));
-    c->prompt.n -= n_after; /* what ends a finished text has no place before going on */
+    GM_TRY(gm_encode(s->encoder, prompt->text, prompt->n, true, &c->prompt, &about, err));
+    c->n_template = about.n_before;
+    c->prompt.n -= about.n_after; /* what ends a finished text has no place before going on */
 out:
     return status;
 }

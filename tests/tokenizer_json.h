@@ -68,9 +68,10 @@ static inline void check_encoded(const gm_tokenizer *t, const char *text, const 
     gm_error err = {0};
     gm_encoder *encoder = NULL;
     gm_ids got = {0}, got_ends = {0};
+    gm_encoded about = {.ends = &got_ends};
     char shown[1024];
     CHECK_OK(gm_encoder_create(&encoder, t, &err), err);
-    CHECK_OK(gm_encode(encoder, text, strlen(text), true, &got, NULL, NULL, &got_ends, &err), err);
+    CHECK_OK(gm_encode(encoder, text, strlen(text), true, &got, &about, &err), err);
     write_ids(&got, shown, sizeof shown);
     CHECK_TEXT(shown, ids);
     write_ids(&got_ends, shown, sizeof shown);

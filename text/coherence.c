@@ -11,15 +11,15 @@ typedef struct presence {
     size_t n_slots, width;
 } presence;
 
-static gm_status find_presence(presence *p, const gm_bag *counts, size_t n_words,
-                               const uint32_t *keyword, size_t n, gm_error *err)
+static gm_status find_presence(presence *p, const gm_coherence_input *in, gm_error *err)
 {
+    const gm_bag *counts = in->counts;
     p->width = counts->n_rows / 64 + 1;
-    p->slot = gm_alloc(n_words, sizeof *p->slot);
-    if (p->slot == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu words", n_words);
-    for (size_t i = 0; i < n; i++)
-        if (keyword[i] != UINT32_MAX && p->slot[keyword[i]] == 0)
-            p->slot[keyword[i]] = (uint32_t)++p->n_slots;
+    p->slot = gm_alloc(in->n_words, sizeof *p->slot);
+    if (p->slot == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu words", in->n_words);
+    for (size_t i = 0; i < in->n_classes * in->n_keywords; i++)
+        if (in->keyword[i] != UINT32_MAX && p->slot[in->keyword[i]] == 0)
+            p->slot[in->keyword[i]] = (uint32_t)++p->n_slots;
     p->bits = gm_alloc2(p->n_slots, p->width, sizeof *p->bits);
     if (p->bits == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu keywords", p->n_slots);
     for (size_t d = 0; d < counts->n_rows; d++)
@@ -45,40 +45,39 @@ static double npmi(size_t both, size_t a, size_t b, size_t n)
     return log((double)both * N / ((double)a * (double)b)) / -log((double)both / N);
 }
 
-static double coherence_of(const presence *p, const uint32_t *keyword, size_t n_keywords,
-                           size_t n_documents)
+static double coherence_of(const presence *p, const gm_coherence_input *in, size_t class)
 {
+    const uint32_t *keyword = in->keyword + class * in->n_keywords; /* (K) */
     double sum = 0;
     size_t pairs = 0;
-    for (size_t i = 0; i < n_keywords; i++)
-        for (size_t j = i + 1; j < n_keywords; j++) {
+    for (size_t i = 0; i < in->n_keywords; i++)
+        for (size_t j = i + 1; j < in->n_keywords; j++) {
             if (keyword[i] == UINT32_MAX || keyword[j] == UINT32_MAX) continue;
             const uint64_t *a = p->bits + (p->slot[keyword[i]] - 1) * p->width;
             const uint64_t *b = p->bits + (p->slot[keyword[j]] - 1) * p->width;
             sum += npmi(n_common(a, b, p->width), n_common(a, a, p->width),
-                        n_common(b, b, p->width), n_documents);
+                        n_common(b, b, p->width), in->counts->n_rows);
             pairs++;
         }
     return pairs > 0 ? sum / (double)pairs : (double)NAN;
 }
 
-gm_status gm_coherence_find(gm_coherence *out, double *of_class, const gm_bag *counts,
-                            size_t n_words, const uint32_t *keyword, size_t n_classes,
-                            size_t n_keywords, gm_error *err)
+gm_status gm_coherence_find(gm_coherence *out, double *of_class, const gm_coherence_input *in,
+                            gm_error *err)
 {
     gm_status status = GM_OK;
     presence p = {0};
-    const size_t n = n_classes * n_keywords;
     size_t known = 0, present = 0;
     double sum = 0;
     *out = (gm_coherence){(double)NAN, (double)NAN};
-    GM_TRY(find_presence(&p, counts, n_words, keyword, n, err));
-    for (size_t c = 0; c < n_classes; c++) {
-        of_class[c] = coherence_of(&p, keyword + c * n_keywords, n_keywords, counts->n_rows);
+    GM_TRY(find_presence(&p, in, err));
+    for (size_t c = 0; c < in->n_classes; c++) {
+        of_class[c] = coherence_of(&p, in, c);
         if (isnan(of_class[c])) continue;
         sum += of_class[c], known++;
     }
-    for (size_t i = 0; i < n; i++) present += keyword[i] != UINT32_MAX;
+    for (size_t i = 0; i < in->n_classes * in->n_keywords; i++)
+        present += in->keyword[i] != UINT32_MAX;
     if (known > 0) out->mean = sum / (double)known;
     if (present > 0) out->diversity = (double)p.n_slots / (double)present;
 out:

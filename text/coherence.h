@@ -15,11 +15,16 @@ typedef struct gm_coherence {
     double diversity; /* distinct keywords / keywords; NaN when there are none */
 } gm_coherence;
 
-/* of_class (C): mean NPMI of the pairs of a class's keywords, NaN with fewer than two.
- *   keyword (C,K)  words of the vocabulary of n_words, UINT32_MAX: none
+typedef struct gm_coherence_input {
+    const gm_bag *counts;         /* (N) documents, borrowed */
+    size_t n_words;               /* of the vocabulary that the bag counts */
+    const uint32_t *keyword;      /* (C,K) words of it, UINT32_MAX: none; borrowed */
+    size_t n_classes, n_keywords; /* C, K */
+} gm_coherence_input;
+
+/* of_class (C) written: mean NPMI of the pairs of a class's keywords, NaN with fewer than two.
  * Errors: GM_EMEM. Cost: the bag once, and C K^2 N / 64. */
-gm_status gm_coherence_find(gm_coherence *out, double *of_class, const gm_bag *counts,
-                            size_t n_words, const uint32_t *keyword, size_t n_classes,
-                            size_t n_keywords, gm_error *err) GM_MUST_USE;
+gm_status gm_coherence_find(gm_coherence *out, double *of_class, const gm_coherence_input *in,
+                            gm_error *err) GM_MUST_USE;
 
 #endif

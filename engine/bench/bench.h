@@ -45,11 +45,16 @@ gm_status gm_bench_memory_create(gm_buf *memory, size_t bytes, gm_error *err) GM
 /* Bytes a second at which the team reads all of it once. */
 double gm_bench_read_rate(gm_team *team, const gm_buf *memory);
 
-/* Floating point operations a second of a product of m rows, k inputs and n outputs
- * in these numerics; the best of `repeats`. GM_EMEM. */
+typedef struct gm_bench_product {
+    size_t m, n, k; /* rows, outputs, inputs */
+    int repeats;    /* at least; more until half a second has gone by */
+} gm_bench_product;
+
+/* Floating point operations a second of a product in these numerics; the best of its repeats.
+ * GM_EMEM. */
 gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *kernels,
-                                gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
-                                gm_error *err) GM_MUST_USE;
+                                gm_numerics numerics, const gm_bench_product *of, gm_error *err)
+    GM_MUST_USE;
 
 uint64_t gm_bench_peak_bytes(void); /* most memory that this process has held so far */
 

@@ -115,9 +115,9 @@ static void fill(gm_buf *buf)
 }
 
 gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *kernels,
-                                gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
-                                gm_error *err)
+                                gm_numerics numerics, const gm_bench_product *of, gm_error *err)
 {
+    const size_t m = of->m, n = of->n, k = of->k;
     const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_status status = GM_OK;
     product p = {
@@ -134,7 +134,7 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
     fill(&p.x);
     fill(&p.panels);
     const double begin = gm_now();
-    for (int i = 0; i < repeats || gm_now() - begin < LEAST_SECONDS; i++) {
+    for (int i = 0; i < of->repeats || gm_now() - begin < LEAST_SECONDS; i++) {
         double start = gm_now();
         gm_team_run(team, false, multiply, &p);
         double rate = 2.0 * (double)m * (double)n * (double)k / (gm_now() - start);

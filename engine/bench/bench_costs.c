@@ -92,11 +92,11 @@ static gm_status decode(double *seconds, gm_session *session, int sequence,
     const gm_result result = {.sampled = &sampled};
     const gm_segment g = {
         .sequence = sequence, .n = 1, .token = &token, .edit = -1, .sampling = &plan->sampling};
+    const gm_decoding how = {.n_steps = (size_t)plan->tokens, .each = go_on};
     *seconds = INFINITY;
     for (int i = -1; i < plan->pairs; i++) { /* the first round captures the graph */
         const double start = gm_now();
-        gm_status status = gm_session_decode(session, &g, 1, (size_t)plan->tokens, NULL, &result,
-                                             go_on, NULL, err);
+        gm_status status = gm_session_decode(session, &g, 1, &how, NULL, &result, err);
         if (status != GM_OK) return status;
         const double took = (gm_now() - start) / plan->tokens;
         if (i >= 0 && took < *seconds) *seconds = took;

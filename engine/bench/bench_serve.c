@@ -98,8 +98,8 @@ static gm_status write_alone(serving *s, gm_error *err)
     s->token[0] = r->last;
     s->segment[0] = (gm_segment){
         .sequence = r->sequence, .n = 1, .token = s->token, .edit = -1, .sampling = &greedy};
-    gm_status status = gm_session_decode(s->session, s->segment, 1, r->output - r->written, NULL,
-                                         &result, take_token, r, err);
+    const gm_decoding how = {.n_steps = r->output - r->written, .each = take_token, .context = r};
+    gm_status status = gm_session_decode(s->session, s->segment, 1, &how, NULL, &result, err);
     r->end = gm_now();
     gm_sequence_close(s->session, r->sequence);
     s->ended++;

@@ -187,11 +187,11 @@ static gm_status decode_ahead(bench *b, int sequence, int edit, double *tok_s, g
                           .token = b->token,
                           .edit = edit,
                           .sampling = &b->plan->sampling};
-    const size_t n = (size_t)b->plan->tokens;
+    const gm_decoding how = {.n_steps = (size_t)b->plan->tokens, .each = go_on};
     double start = gm_now();
-    gm_status status = gm_session_decode(b->session, &g, 1, n, edit < 0 ? NULL : &b->record,
-                                         &result, go_on, NULL, err);
-    *tok_s = (double)n / (gm_now() - start);
+    gm_status status =
+        gm_session_decode(b->session, &g, 1, &how, edit < 0 ? NULL : &b->record, &result, err);
+    *tok_s = (double)how.n_steps / (gm_now() - start);
     return status;
 }
 
@@ -351,8 +351,9 @@ static gm_status measure_ceilings(bench *b, gm_bench_speed *out, gm_error *err)
     const gm_weights *w = b->model->weights;
     out->gpu = w->ops->accelerator != NULL;
     if (!out->gpu)
-        return gm_bench_product_rate(&out->product_rate, b->team, w->kernels, w->numerics, 512,
-                                     2048, 2048, 20, err);
+        return gm_bench_product_rate(
+            &out->product_rate, b->team, w->kernels, w->numerics,
+            &(gm_bench_product){.m = 512, .n = 2048, .k = 2048, .repeats = 20}, err);
     gm_status status = w->ops->accelerator->measure(w, &out->ceilings, err);
     /* one product of that size does not fill a GPU, and an expert's may be larger */
     out->product_rate = fmax(out->ceilings.product_rate, out->ceilings.expert_rate);

@@ -153,10 +153,10 @@ static int cmd_ceilings(int argc, char **argv)
     GM_TRY(gm_team_create(&team, (int)s.threads, err));
     GM_TRY(gm_bench_memory_create(&memory, (size_t)memory_mb * 1000000, err));
     for (int i = 0; i < 15; i++) read = fmax(read, gm_bench_read_rate(team, &memory));
-    GM_TRY(gm_bench_product_rate(&bf16, team, kernels, GM_NUMERICS_BF16, (size_t)m, (size_t)n,
-                                 (size_t)k, 20, err));
-    GM_TRY(gm_bench_product_rate(&f32, team, kernels, GM_NUMERICS_F32, (size_t)m, (size_t)n,
-                                 (size_t)k, 5, err));
+    gm_bench_product of = {.m = (size_t)m, .n = (size_t)n, .k = (size_t)k, .repeats = 20};
+    GM_TRY(gm_bench_product_rate(&bf16, team, kernels, GM_NUMERICS_BF16, &of, err));
+    of.repeats = 5;
+    GM_TRY(gm_bench_product_rate(&f32, team, kernels, GM_NUMERICS_F32, &of, err));
     if (s.json) {
         gm_json_out out = {0};
         gm_json_open_object(&out, NULL);

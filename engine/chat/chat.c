@@ -197,8 +197,8 @@ gm_status gm_chat_encode(const gm_chat *chat, gm_encoder *encoder, const char *t
     while (last < whole.n - first && last < chat->after.n &&
            whole.at[whole.n - 1 - last] == chat->after.at[chat->after.n - 1 - last])
         last++;
-    GM_TRY(
-        gm_encode(encoder, whole.n ? whole.at : "", whole.n, false, ids, NULL, NULL, &ends, err));
+    gm_encoded about = {.ends = &ends};
+    GM_TRY(gm_encode(encoder, whole.n ? whole.at : "", whole.n, false, ids, &about, err));
     while (*n_before < ends.n && ends.at[*n_before] <= first) ++*n_before;
     while (*n_after + *n_before + 1 < ends.n && ends.at[ends.n - *n_after - 2] >= whole.n - last)
         ++*n_after;

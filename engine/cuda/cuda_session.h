@@ -112,8 +112,8 @@ gm_status gm_cuda_results_reserve(gm_cuda_session *s, size_t bytes, gm_error *er
 gm_status gm_cuda_step(const gm_step *step, gm_watch *watch, gm_error *err) GM_MUST_USE;
 size_t gm_cuda_launches(const void *own);
 bool gm_cuda_decodes(void *own, size_t n_segments);
-gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
-                         void *context, size_t *n_done, gm_error *err) GM_MUST_USE;
+gm_status gm_cuda_decode(const gm_step *step, const gm_decoding *how, gm_watch *watch,
+                         size_t *n_done, gm_error *err) GM_MUST_USE;
 
 /* cuda_weights.c */
 gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,

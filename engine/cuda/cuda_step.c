@@ -266,8 +266,9 @@ static gm_status begin(gm_cuda_session *s, const gm_step *step, gm_error *err)
     return end(s, err);
 }
 
-/* Steps of few rows take a millisecond or so: the watch is asked when one has ended. */
-static bool is_stopped(const gm_step *step, gm_watch *watch)
+/* Steps of few rows take a millisecond or so: the watch is asked when one has ended. Must it be the
+ * last? */
+static bool ask_watch(const gm_step *step, gm_watch *watch)
 {
     const size_t n = step->weights->n_layers;
     if (watch) watch->stopped = watch->after_layer(watch->context, n, n);
@@ -284,7 +285,7 @@ gm_status gm_cuda_step(const gm_step *step, gm_watch *watch, gm_error *err)
         gm_cuda_graph *g = graph_of(s, &device);
         if (g) launch_graph(s, g);
         if (s->status == GM_OK) deliver_few(s, step, s->n_steps);
-        if (s->status == GM_OK) (void)is_stopped(step, watch);
+        if (s->status == GM_OK) (void)ask_watch(step, watch);
     } else {
         run_many(s, &device, watch);
         const bool stopped = watch && watch->stopped;
@@ -313,10 +314,11 @@ bool gm_cuda_decodes(void *own, size_t n_segments)
 /* The rows advance on the device, so steps are started before the previous ones have been
  * looked at: at most as many as the ring has slots, so nothing is ever overwritten. States cannot
  * be taken back where the caller then wants no more steps: there it is one. */
-gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
-                         void *context, size_t *n_done, gm_error *err)
+gm_status gm_cuda_decode(const gm_step *step, const gm_decoding *how, gm_watch *watch,
+                         size_t *n_done, gm_error *err)
 {
     gm_cuda_session *s = step->own;
+    const size_t n = how->n_steps;
     *n_done = 0;
     gm_status status = begin(s, step, err);
     if (status != GM_OK) return status;
@@ -330,7 +332,7 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_deco
             launch_graph(s, g);
         deliver_few(s, step, before + *n_done + 1);
         if (s->status != GM_OK) break;
-        going = each(context, *n_done, step->result->sampled) && !is_stopped(step, watch);
+        going = how->each(how->context, *n_done, step->result->sampled) && !ask_watch(step, watch);
         ++*n_done;
         if (going && *n_done < n) /* ends this decoding, not the session */
             status = gm_sampled_check(step->result->sampled, step->n_segments, err);

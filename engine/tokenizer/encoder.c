@@ -132,15 +132,16 @@ static gm_status emit_all(sink *out, const gm_ids *ids, uint32_t end, gm_error *
 }
 
 gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specials, gm_ids *ids,
-                    size_t *n_before, size_t *n_after, gm_ids *ends, gm_error *err)
+                    gm_encoded *about, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_tokenizer *t = encoder->tokenizer;
+    gm_ids *ends = about ? about->ends : NULL;
     const size_t n_ids = ids->n, n_ends = ends ? ends->n : 0;
     const gm_view view = {.at = text, .n = n};
     sink out = {.ids = ids, .ends = ends};
-    if (n_before) *n_before = specials ? t->template.before.n : 0;
-    if (n_after) *n_after = specials ? t->template.after.n : 0;
+    if (about) about->n_before = specials ? t->template.before.n : 0;
+    if (about) about->n_after = specials ? t->template.after.n : 0;
 
     if (n >= UINT32_MAX / 4) GM_FAIL(GM_EARG, "a text of %zu bytes is too long to encode", n);
     size_t valid = gm_utf8_valid(text, n);

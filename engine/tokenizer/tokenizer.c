@@ -141,12 +141,6 @@ bool gm_tokenizer_find(const gm_tokenizer *tokenizer, const char *spelling, uint
            gm_spellings_find(&tokenizer->bpe.vocabulary, spelling, n, id);
 }
 
-bool gm_tokenizer_is_special(const gm_tokenizer *tokenizer, uint32_t id)
-{
-    const gm_added_token *token = gm_added_get(&tokenizer->added, id);
-    return token != NULL && token->special;
-}
-
 const char *gm_tokenizer_spelling(const gm_tokenizer *tokenizer, uint32_t id, size_t *n_bytes)
 {
     gm_spelling s = gm_spellings_get(&tokenizer->added.names, id);

@@ -45,9 +45,6 @@ const char *gm_tokenizer_digest(const gm_tokenizer *tokenizer);
  * false when there is none. */
 bool gm_tokenizer_find(const gm_tokenizer *tokenizer, const char *spelling, uint32_t *id);
 
-/* True when `id` is an added token marked special. */
-bool gm_tokenizer_is_special(const gm_tokenizer *tokenizer, uint32_t id);
-
 /* Spelling of a token in the file; NULL for an id without one. */
 const char *gm_tokenizer_spelling(const gm_tokenizer *tokenizer, uint32_t id, size_t *n_bytes);
 
@@ -55,22 +52,33 @@ gm_status gm_encoder_create(gm_encoder **out, const gm_tokenizer *tokenizer, gm_
     GM_MUST_USE;
 void gm_encoder_free(gm_encoder *encoder);
 
-/* Append the ids of text[0..n) to *ids.
+/* What there is to know of the ids that one call has appended.
+ *
+ *   n_before, n_after   written: how many of them the post-processor put before
+ *              and after the text's own (template tokens, phase 2)
+ *   ends       borrowed, appended to; NULL: not wanted. For every id, one past
+ *              the byte of the text where the token's text ends (0 for tokens put
+ *              before, n for those after), so that the bytes of the first N tokens
+ *              can be cut out. Ends never decrease, and are never inside a UTF-8
+ *              character: a token that ends there counts the whole character.
+ *              Where a normalizer composed several characters: the end of the last
+ */
+typedef struct gm_encoded {
+    size_t n_before, n_after;
+    gm_ids *ends;
+} gm_encoded;
+
+/* Append the ids of text[0..n) to *ids; on failure nothing is appended.
  *
  *   specials   true: what encode(text) gives, the post-processor's tokens
  *              included; false: the text's own tokens only
- *   n_before, n_after   how many tokens the post-processor put before and
- *              after them (template tokens, phase 2); may be NULL
- *   ends       when not NULL: for every appended id, one past the byte of `text`
- *              where the token's text ends (0 for tokens put before, n for those
- *              after), so that the bytes of the first N tokens can be cut out.
- *              Ends never decrease, and are never inside a UTF-8 character: a
- *              token that ends there counts the whole character. Where a
- *              normalizer composed several characters: the end of the last
+ *   about      may be NULL
  *
- * Errors: GM_EFORMAT when the text is not valid UTF-8 (says at which byte). */
+ * Errors: GM_EFORMAT (the text is not valid UTF-8: says at which byte; or the
+ * tokenizer's pattern fails on it, or its unknown token is missing), GM_EARG (a text
+ * of 1 GiB or more), GM_EMEM. */
 gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specials, gm_ids *ids,
-                    size_t *n_before, size_t *n_after, gm_ids *ends, gm_error *err) GM_MUST_USE;
+                    gm_encoded *about, gm_error *err) GM_MUST_USE;
 
 /* Append the text of ids[0..n) to *text, as decode(ids, skip_special_tokens).
  * Bytes that are not UTF-8 become U+FFFD as the reference does. GM_EARG for an id

@@ -300,7 +300,7 @@ static gm_status encode_head(gm_ids *ids, gm_study *s, const char *text, size_t 
         if (wanted < n)
             for (head = wanted; head < n && text[head] != ' ' && text[head] != '\n';) head++;
         ids->n = 0;
-        GM_TRY(gm_encode(s->stage->encoder, text, head, true, ids, NULL, NULL, NULL, err));
+        GM_TRY(gm_encode(s->stage->encoder, text, head, true, ids, NULL, err));
         if (head == n || ids->n >= GM_PASSAGE_TOKENS + MARGIN) break;
     }
     if (ids->n > GM_PASSAGE_TOKENS) ids->n = GM_PASSAGE_TOKENS;

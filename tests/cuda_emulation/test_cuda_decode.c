@@ -77,9 +77,8 @@ static generated generate(const gm_model *model, size_t n_sequences, const gm_sa
         segment[i].token += PROMPT - 1, segment[i].n = 1;
         segment[i].sampling = &sampling[i];
     }
-    CHECK_OK(
-        gm_session_decode(session, segment, n_sequences, STEPS, &g.record, &result, keep, &g, &err),
-        err);
+    const gm_decoding how = {.n_steps = STEPS, .each = keep, .context = &g};
+    CHECK_OK(gm_session_decode(session, segment, n_sequences, &how, &g.record, &result, &err), err);
     for (size_t i = 0; i < n_sequences; i++)
         CHECK_INT(gm_sequence_length(session, id[i]), PROMPT - 1 + g.n);
     gm_session_free(session);

@@ -198,11 +198,11 @@ static void what_cannot_be_sampled_is_said_alike(void)
         int id;
         uint32_t sampled;
         const gm_result result = {.sampled = &sampled};
+        const gm_decoding how = {.n_steps = 3, .each = go_on};
         memset(norm->address, 0xff, norm->cols * sizeof(float));
         CHECK_OK(gm_session_create(&session, model, &o, &err), err);
         CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
-        CHECK_FAILS(gm_session_decode(session, &s, 1, 3, NULL, &result, go_on, NULL, &err), err,
-                    GM_EARG,
+        CHECK_FAILS(gm_session_decode(session, &s, 1, &how, NULL, &result, &err), err, GM_EARG,
                     "segment 0: no token can be sampled because all logits are NaN or -inf");
         CHECK_INT(gm_sequence_length(session, id), 1);
         gm_session_free(session);

@@ -242,7 +242,8 @@ static void stop_and_go_on(size_t c)
     gm_segment g = {.sequence = id, .n = 3, .token = f.token, .edit = -1};
     CHECK_OK(gm_session_step(session, &g, 1, NULL, &result, &err), err);
     g = (gm_segment){.sequence = id, .n = 1, .token = &f.token[3], .edit = -1, .sampling = &greedy};
-    CHECK_OK(gm_session_decode(session, &g, 1, 20, NULL, &result, stop_early, &f, &err), err);
+    const gm_decoding how = {.n_steps = 20, .each = stop_early, .context = &f};
+    CHECK_OK(gm_session_decode(session, &g, 1, &how, NULL, &result, &err), err);
     const size_t n = gm_sequence_length(session, id);
     CHECK_INT(n, 8);
     f.token[n] = 7;

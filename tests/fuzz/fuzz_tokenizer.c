@@ -56,15 +56,15 @@ static void encode(const gm_tokenizer *t, const char *text, size_t n)
     gm_error err = {0};
     gm_encoder *encoder = NULL;
     gm_ids ids = {0}, ends = {0}, again = {0};
-    size_t before, after;
+    gm_encoded about = {.ends = &ends};
     demand(gm_encoder_create(&encoder, t, &err) == GM_OK);
-    if (gm_encode(encoder, text, n, true, &ids, &before, &after, &ends, &err) != GM_OK) {
+    if (gm_encode(encoder, text, n, true, &ids, &about, &err) != GM_OK) {
         demand(ids.n == 0 && ends.n == 0 && err.text[0] != '\0');
     } else {
-        check_ids(t, text, n, &ids, &ends, before, after);
-        demand(gm_encode(encoder, text, n, false, &again, NULL, NULL, NULL, &err) == GM_OK);
-        demand(again.n == ids.n - before - after);
-        for (size_t i = 0; i < again.n; i++) demand(again.at[i] == ids.at[before + i]);
+        check_ids(t, text, n, &ids, &ends, about.n_before, about.n_after);
+        demand(gm_encode(encoder, text, n, false, &again, NULL, &err) == GM_OK);
+        demand(again.n == ids.n - about.n_before - about.n_after);
+        for (size_t i = 0; i < again.n; i++) demand(again.at[i] == ids.at[about.n_before + i]);
         decode(t, &ids, false);
         decode(t, &ids, true);
     }

@@ -33,7 +33,8 @@ static void validity_agrees(void)
         size_t n_clusters = read_numbers(want, 8, gm_json_find(entry, "clusters"));
         for (size_t i = 0; i < n * dim; i++) at[i] = (float)x[i];
         for (size_t i = 0; i < n; i++) label[i] = (int32_t)number[i];
-        CHECK_OK(gm_validity_find(&whole, each, at, dim, label, n, n_clusters, &err), err);
+        const gm_validity_input in = {at, label, n, dim, n_clusters};
+        CHECK_OK(gm_validity_find(&whole, each, &in, &err), err);
         CHECK_NEAR(whole, golden_number(gm_json_find(entry, "whole")), 1e-9);
         for (size_t c = 0; c < n_clusters; c++) CHECK_NEAR(each[c], want[c], 1e-9);
     }

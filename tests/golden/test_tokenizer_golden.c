@@ -156,12 +156,12 @@ static gm_ids encode_input(bench *b, const gm_json *entry)
 {
     gm_error err = {0};
     gm_ids ids = {0}, ends = {0};
-    size_t before = 0, after = 0;
+    gm_encoded about = {.ends = &ends};
     const char *name = text_of(entry, "name");
     gm_text text = input_named(b, name);
-    CHECK_OK(gm_encode(b->encoder, text.at, text.n, true, &ids, &before, &after, &ends, &err), err);
-    CHECK_INT(before, number_of(b->golden, "template_tokens", -1));
-    CHECK_INT(after, 0);
+    CHECK_OK(gm_encode(b->encoder, text.at, text.n, true, &ids, &about, &err), err);
+    CHECK_INT(about.n_before, number_of(b->golden, "template_tokens", -1));
+    CHECK_INT(about.n_after, 0);
     CHECK_INT(ends.n, ids.n);
     check_ends(b, name, &text, &ends);
     gm_ids_clear(&ends);
@@ -365,8 +365,7 @@ static void check_minipile(const bench *b, const char *shared, const gm_safetens
         int32_t hash_want;
         memcpy(&hash_want, (const char *)hash->data + 4 * n, 4);
         ids.n = 0;
-        CHECK_OK(gm_encode(b->encoder, document.text, document.n_bytes, true, &ids, NULL, NULL,
-                           NULL, &err),
+        CHECK_OK(gm_encode(b->encoder, document.text, document.n_bytes, true, &ids, NULL, &err),
                  err);
         n_wrong += fnv1a(&ids) != (uint32_t)hash_want;
         n++;

@@ -291,7 +291,7 @@ static void whose_tokens(void)
     gm_json_free(config);
     CHECK_OK(gm_chat_encode(&chat, encoder, "Hi", 2, &ids, &before, &after, &err), err);
     static const char all[] = "<s><|user|>\nHi\n<|assistant|>\n";
-    CHECK_OK(gm_encode(encoder, all, sizeof all - 1, false, &whole, NULL, NULL, NULL, &err), err);
+    CHECK_OK(gm_encode(encoder, all, sizeof all - 1, false, &whole, NULL, &err), err);
     CHECK_INT(ids.n, whole.n);
     CHECK_BYTES(ids.at, whole.at, ids.n * sizeof *ids.at);
     gm_text question = {0};

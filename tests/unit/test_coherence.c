@@ -20,10 +20,11 @@ static void by_hand(void)
     const uint32_t keyword[] = {0,      1, 2, /**/ 3, 0, UINT32_MAX, /**/ 1, UINT32_MAX, UINT32_MAX,
                                 /**/ 3, 3, 3};
     const gm_bag counts = bag();
+    const gm_coherence_input in = {&counts, WORDS, keyword, 4, 3};
     double each[4];
     gm_coherence got;
     gm_error err = {0};
-    CHECK_OK(gm_coherence_find(&got, each, &counts, WORDS, keyword, 4, 3, &err), err);
+    CHECK_OK(gm_coherence_find(&got, each, &in, &err), err);
     /* p(0) 1/2, p(1) 1/4, together 1/4: ln 2 / ln 4; neither meets word 2. */
     CHECK_NEAR(each[0], (0.5 - 1 - 1) / 3, 1e-12);
     CHECK_NEAR(each[1], 0, 1e-12); /* what is everywhere tells nothing */
@@ -37,12 +38,14 @@ static void without_keywords(void)
 {
     const uint32_t keyword[] = {UINT32_MAX, UINT32_MAX};
     const gm_bag counts = bag();
+    gm_coherence_input in = {&counts, WORDS, keyword, 1, 2};
     double each[1];
     gm_coherence got;
     gm_error err = {0};
-    CHECK_OK(gm_coherence_find(&got, each, &counts, WORDS, keyword, 1, 2, &err), err);
+    CHECK_OK(gm_coherence_find(&got, each, &in, &err), err);
     CHECK(isnan(each[0]) && isnan(got.mean) && isnan(got.diversity));
-    CHECK_OK(gm_coherence_find(&got, each, &counts, WORDS, keyword, 0, 2, &err), err);
+    in.n_classes = 0;
+    CHECK_OK(gm_coherence_find(&got, each, &in, &err), err);
     CHECK(isnan(got.mean));
 }
 
@@ -50,10 +53,11 @@ static gm_status find_something(void *state, gm_error *err)
 {
     const uint32_t keyword[] = {0, 1};
     const gm_bag counts = bag();
+    const gm_coherence_input in = {&counts, WORDS, keyword, 1, 2};
     double each[1];
     gm_coherence got;
     (void)state;
-    return gm_coherence_find(&got, each, &counts, WORDS, keyword, 1, 2, err);
+    return gm_coherence_find(&got, each, &in, err);
 }
 
 static void survives_every_allocation_failure(void)

@@ -10,7 +10,8 @@
 
 enum { ROWS = 45, COLS = 3, CHUNK = 8, ITEMS = ROWS * COLS };
 
-static const uint64_t any[] = {GM_H5_ANY, GM_H5_ANY};
+static const gm_h5_layout any = {
+    .name = "/x", .type = GM_H5_U16, .rank = 2, .dim = {GM_H5_ANY, GM_H5_ANY}};
 
 static uint16_t value_of(size_t i)
 {
@@ -47,7 +48,7 @@ static opened open_file(void)
     gm_error err = {0};
     opened o;
     CHECK_OK(gm_h5_open(&o.file, "x.h5", &err), err);
-    CHECK_OK(gm_h5_set_open(&o.set, o.file, "/x", GM_H5_U16, 2, any, &err), err);
+    CHECK_OK(gm_h5_set_open(&o.set, o.file, &any, &err), err);
     return o;
 }
 

@@ -10,7 +10,8 @@
 
 #define HUGE (UINT64_C(1) << 33)
 
-static const uint64_t any[] = {GM_H5_ANY, GM_H5_ANY};
+static const gm_h5_layout any = {
+    .name = "/x", .type = GM_H5_F32, .rank = 2, .dim = {GM_H5_ANY, GM_H5_ANY}};
 
 /* An old-format file (its index of chunks has no checksum) with the f32 dataset /x. */
 static void make_file(const char *path, hsize_t rows, hsize_t cols, hid_t list)
@@ -40,7 +41,7 @@ static void check_refused(const char *path, gm_status code, const char *part)
     hid_t file;
     gm_h5_set set;
     CHECK_OK(gm_h5_open(&file, path, &err), err);
-    CHECK_FAILS(gm_h5_set_open(&set, file, "/x", GM_H5_F32, 2, any, &err), err, code, part);
+    CHECK_FAILS(gm_h5_set_open(&set, file, &any, &err), err, code, part);
     CHECK_HAS(err.text, path);
     CHECK(set.id < 0);
     gm_h5_drop(&file);

@@ -36,8 +36,10 @@ static gm_status start(gm_continuation *c, const fixture *f, const char *prompt,
 {
     *c = (gm_continuation){
         .edit = -1, .max_tokens = LENGTH, .sampling = {.top_p = 1, .repetition_penalty = 1}};
-    return gm_encode(f->encoder, prompt, strlen(prompt), true, &c->prompt, &c->n_template, NULL,
-                     NULL, err);
+    gm_encoded about = {0};
+    gm_status status = gm_encode(f->encoder, prompt, strlen(prompt), true, &c->prompt, &about, err);
+    c->n_template = about.n_before;
+    return status;
 }
 
 static const char *const prompts[N] = {"salt", "the expert chose another way", "x"};

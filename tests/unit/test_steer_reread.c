@@ -43,9 +43,9 @@ static gm_continuation text_of(const fixture *f, const char *prompt, size_t n)
 {
     gm_continuation c = {.edit = -1};
     gm_error err = {0};
-    CHECK_OK(gm_encode(f->encoder, prompt, strlen(prompt), true, &c.prompt, &c.n_template, NULL,
-                       NULL, &err),
-             err);
+    gm_encoded about = {0};
+    CHECK_OK(gm_encode(f->encoder, prompt, strlen(prompt), true, &c.prompt, &about, &err), err);
+    c.n_template = about.n_before;
     for (size_t i = 0; i < n; i++)
         CHECK_OK(gm_ids_append(&c.generated, (uint32_t)(17 + 13 * i % 200), &err), err);
     return c;

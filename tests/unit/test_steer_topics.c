@@ -59,9 +59,7 @@ static void passages_are_heads_of_documents(void)
     CHECK_INT(s.n_passages, 4); /* an empty document is none */
     for (size_t i = 0; i < s.n_passages && i < 4; i++) {
         gm_ids whole = {0};
-        CHECK_OK(
-            gm_encode(stage.encoder, borrowed[i], n_bytes[i], true, &whole, NULL, NULL, NULL, &err),
-            err);
+        CHECK_OK(gm_encode(stage.encoder, borrowed[i], n_bytes[i], true, &whole, NULL, &err), err);
         size_t n = whole.n < GM_PASSAGE_TOKENS ? whole.n : GM_PASSAGE_TOKENS;
         CHECK_INT(s.passage[i].ids.n, n);
         CHECK_BYTES(s.passage[i].ids.at, whole.at, n * sizeof *whole.at);

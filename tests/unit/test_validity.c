@@ -12,7 +12,8 @@ static double find(double *each, const float *at, size_t dim, const int32_t *lab
 {
     double whole = 0;
     gm_error err = {0};
-    CHECK_OK(gm_validity_find(&whole, each, at, dim, label, n, n_clusters, &err), err);
+    const gm_validity_input in = {at, label, n, dim, n_clusters};
+    CHECK_OK(gm_validity_find(&whole, each, &in, &err), err);
     return whole;
 }
 
@@ -78,9 +79,10 @@ static gm_status find_something(void *state, gm_error *err)
 {
     const float at[] = {0, 1, 3, 13, 14, 100};
     const int32_t label[] = {0, 0, 0, 1, 1, -1};
+    const gm_validity_input in = {at, label, 6, 1, 2};
     double each[2], whole;
     (void)state;
-    return gm_validity_find(&whole, each, at, 1, label, 6, 2, err);
+    return gm_validity_find(&whole, each, &in, err);
 }
 
 static void survives_every_allocation_failure(void)
