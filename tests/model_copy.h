@@ -1,9 +1,11 @@
-/* model_copy.h - a copy of a model folder with one field of config.json changed. */
+/* model_copy.h - a copy of a model folder with one field of config.json changed, and what is
+ * refused of such copies. */
 #ifndef GM_MODEL_COPY_H
 #define GM_MODEL_COPY_H
 
 #include "base/outfile.h"
 #include "base/text.h"
+#include "engine/arch.h"
 #include "tests/check.h"
 
 #include <dirent.h>
@@ -78,6 +80,48 @@ static inline void copy_model(const char *to, const char *from, const char *fiel
     CHECK_OK(gm_outfile_write(target, true, changed.at, changed.n, &err), err);
     gm_text_clear(&config);
     gm_text_clear(&changed);
+}
+
+/* A model whose `field` has that value cannot be read: a sentence that holds `says`, and no part of
+ * an architecture. */
+static inline void check_refused(const char *from, const char *field, const char *value,
+                                 const char *says)
+{
+    gm_arch a;
+    gm_error err = {0};
+    copy_model("refused", from, field, value);
+    CHECK_FAILS(gm_arch_read(&a, "refused", &err), err, GM_EFORMAT, says);
+    CHECK_HAS(err.text, "config.json");
+    CHECK(a.layer_of_moe == NULL && a.window == NULL && a.rope.divisor == NULL);
+}
+
+/* For check_every_allocation. */
+static inline gm_status read_attempt(void *folder, gm_error *err)
+{
+    gm_arch a;
+    gm_status status = gm_arch_read(&a, folder, err);
+    gm_arch_clear(&a);
+    return status;
+}
+
+/* A change of a field gives the model a digest of its own; the last n_same of all n leave it. */
+static inline void check_digests(const char *from, const char *const (*change)[2], size_t n,
+                                 size_t n_same)
+{
+    enum { MOST = 16 };
+    char digest[MOST + 1][65] = {""};
+    CHECK(n <= MOST);
+    for (size_t i = 0; i <= n && n <= MOST; i++) {
+        gm_arch a;
+        gm_error err = {0};
+        if (i < n) copy_model("changed", from, change[i][0], change[i][1]);
+        CHECK_OK(gm_arch_read(&a, i < n ? "changed" : from, &err), err);
+        gm_arch_digest(&a, digest[i]);
+        gm_arch_clear(&a);
+    }
+    for (size_t i = 0; i < n && n <= MOST; i++)
+        for (size_t j = i + 1; j <= n; j++)
+            CHECK((strcmp(digest[i], digest[j]) == 0) == (i >= n - n_same));
 }
 
 #endif

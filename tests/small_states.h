@@ -80,12 +80,4 @@ static inline const char *write_config(const char *name, const char *config)
     return name;
 }
 
-static inline gm_status read_attempt(void *folder, gm_error *err)
-{
-    gm_arch a;
-    gm_status status = gm_arch_read(&a, folder, err);
-    gm_arch_clear(&a);
-    return status;
-}
-
 #endif

@@ -232,17 +232,6 @@ static void counts_gigachat(void)
     gm_arch_clear(&a);
 }
 
-/* A changed field, and what the refusal must say. */
-static void check_refused(const char *model, const char *field, const char *value, const char *part)
-{
-    gm_arch a;
-    gm_error err;
-    copy_model("changed", model, field, value);
-    CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, part);
-    CHECK_HAS(err.text, "config.json");
-    CHECK(a.layer_of_moe == NULL);
-}
-
 static void refuses_values_that_change_the_mathematics(void)
 {
     static const char *const changes[][3] = {
@@ -389,14 +378,6 @@ static void reads_what_is_equivalent(void)
     CHECK_OK(gm_arch_read(&a, "same", &err), err);
     CHECK_TEXT(a.unknown_keys, "my_lora_rank");
     gm_arch_clear(&a);
-}
-
-static gm_status read_attempt(void *state, gm_error *err)
-{
-    gm_arch a;
-    gm_status status = gm_arch_read(&a, state, err);
-    gm_arch_clear(&a);
-    return status;
 }
 
 static void survives_every_allocation_failure(void)

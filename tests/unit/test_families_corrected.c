@@ -241,12 +241,8 @@ static void refuses_what_is_computed_in_one_way_only(void)
         {MINIMAX, "quantization_config", "{\"quant_method\": \"awq\"}", "quantised with 'awq'"},
     };
     copy_model("no-types", DOTS, "layer_types", "null"); /* null counts as absent */
-    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        gm_arch a;
-        gm_error err;
-        copy_model("changed", changes[i][0], changes[i][1], changes[i][2]);
-        CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, changes[i][3]);
-    }
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        check_refused(changes[i][0], changes[i][1], changes[i][2], changes[i][3]);
 }
 
 static void refuses_groups_that_cannot_be(void)
@@ -261,12 +257,8 @@ static void refuses_groups_that_cannot_be(void)
         {"quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": 7}",
          "'weight_block_size'"},
     };
-    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        gm_arch a;
-        gm_error err;
-        copy_model("changed", GLM, changes[i][0], changes[i][1]);
-        CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, changes[i][2]);
-    }
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        check_refused(GLM, changes[i][0], changes[i][1], changes[i][2]);
 }
 
 /* The digest of the config tells apart what the same tensors compute by. */
@@ -276,18 +268,7 @@ static void what_turns_and_how_they_are_weighed_is_in_the_digest(void)
         {"partial_rotary_factor", "1.0"}, {"routed_scaling_factor", "2.0"}, {"topk_group", "1"},
         {"norm_topk_prob", "false"},      {"use_cache", "false"},
     };
-    enum { N = sizeof changes / sizeof changes[0] };
-    char digest[N + 1][65];
-    for (size_t i = 0; i <= N; i++) {
-        gm_arch a;
-        gm_error err = {0};
-        if (i < N) copy_model("changed", GLM, changes[i][0], changes[i][1]);
-        CHECK_OK(gm_arch_read(&a, i < N ? "changed" : GLM, &err), err);
-        gm_arch_digest(&a, digest[i]);
-        gm_arch_clear(&a);
-    }
-    for (size_t i = 0; i < N; i++)
-        for (size_t j = i + 1; j <= N; j++) CHECK(!strcmp(digest[i], digest[j]) == (i == N - 1));
+    check_digests(GLM, changes, sizeof changes / sizeof changes[0], 1);
 }
 
 static void further_tokens_are_known_and_not_read(void)

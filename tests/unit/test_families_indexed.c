@@ -144,11 +144,8 @@ static void refuses_what_is_not_computed(void)
         {"n_group", NULL, "'n_group' is missing"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        gm_arch a;
-        gm_error err;
         write_indexed("indexed", both[i % 2][0], both[i % 2][1]);
-        copy_model("changed", "indexed", changes[i][0], changes[i][1]);
-        CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, changes[i][2]);
+        check_refused("indexed", changes[i][0], changes[i][1], changes[i][2]);
     }
 }
 

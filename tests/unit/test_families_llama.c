@@ -184,19 +184,7 @@ static void digest_tells_them_apart(void)
         {"attention_chunk_size", "10"}, {"attn_scale", "0.25"},      {"floor_scale", "5"},
         {"use_qk_norm", "false"},       {"rope_parameters", "null"},
     };
-    char plain[65], other[65];
-    gm_error err = {0};
-    gm_arch a;
-    CHECK_OK(gm_arch_read(&a, TINY, &err), err);
-    gm_arch_digest(&a, plain);
-    gm_arch_clear(&a);
-    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        copy_model("changed", TINY, changes[i][0], changes[i][1]);
-        CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-        gm_arch_digest(&a, other);
-        CHECK(strcmp(plain, other) != 0);
-        gm_arch_clear(&a);
-    }
+    check_digests(TINY, changes, sizeof changes / sizeof changes[0], 0);
 }
 
 #define LLAMA3 "{\"rope_type\": \"llama3\", \"rope_theta\": 20.0, \"factor\": 8.0, "
@@ -235,12 +223,8 @@ static void refuses_what_is_not_computed(void)
         {"rope_parameters", "{\"rope_type\": \"yarn\", \"factor\": 2.0}",
          "'rope_parameters' has type 'yarn', but only 'default' or 'llama3' is supported"},
     };
-    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        gm_arch a;
-        gm_error err;
-        copy_model("changed", TINY, changes[i][0], changes[i][1]);
-        CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, changes[i][2]);
-    }
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        check_refused(TINY, changes[i][0], changes[i][1], changes[i][2]);
 }
 
 TESTS(TEST(reads_scout), TEST(reads_maverick), TEST(layers_of_two_types),

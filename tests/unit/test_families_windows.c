@@ -145,12 +145,8 @@ static void refuses_what_is_not_computed(void)
         {"no-types", "sliding_window_pattern", "\"LLLG\"", "'sliding_window_pattern'"},
     };
     copy_model("no-types", EXAONE, "layer_types", NULL);
-    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        gm_arch a;
-        gm_error err = {0};
-        copy_model("changed", changes[i][0], changes[i][1], changes[i][2]);
-        CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, changes[i][3]);
-    }
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        check_refused(changes[i][0], changes[i][1], changes[i][2], changes[i][3]);
 }
 
 TESTS(TEST(reads_trinity), TEST(reads_exaone), TEST(reads_other_forms),
