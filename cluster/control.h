@@ -33,7 +33,7 @@ typedef struct gm_token_control {
     double router_homogeneity, tokens_homogeneity;
 } gm_token_control;
 
-typedef struct gm_token_control_input {
+typedef struct gm_token_control_input { /* all borrowed */
     gm_trace *trace;
     const gm_usage *usage;
     const gm_distinct *distinct;

@@ -45,14 +45,14 @@ static gm_status get_number(const gm_json *object, const char *key, double lo, d
 static gm_status get_map_options(gm_fit_options *o, const gm_json *root, gm_error *err)
 {
     gm_status status = GM_OK;
-    int usage, metric, layout;
+    int usage, metric, layout, approximate = 0; /* as older atlases do not say */
     int64_t neighbors, effort, epochs, negative, seed;
-    const char *neighbours;
     GM_TRY(get_choice(root, "usage", GM_USAGE_CHOICES, &usage, err));
     GM_TRY(get_choice(root, "metric", GM_METRIC_CHOICES, &metric, err));
     GM_TRY(get_choice(root, "layout", GM_LAYOUT_CHOICES, &layout, err));
     GM_TRY(get_count(root, "n_neighbors", 2, 64, &neighbors, err));
-    GM_TRY(gm_json_get_text_or(root, "neighbours", "exact", &neighbours, where, err));
+    if (gm_json_find(root, "neighbours"))
+        GM_TRY(get_choice(root, "neighbours", "exact|approximate", &approximate, err));
     GM_TRY(gm_json_get_i64_or(root, "effort", 1, 100000, GM_DEFAULT_EFFORT, &effort, where, err));
     GM_TRY(get_count(root, "epochs", 1, 1000000, &epochs, err));
     GM_TRY(get_count(root, "negative_samples", 1, 100, &negative, err));
@@ -73,13 +73,7 @@ static gm_status get_map_options(gm_fit_options *o, const gm_json *root, gm_erro
     o->umap.layout = (gm_layout)layout;
     o->n_neighbors = (int)neighbors;
     o->neighbours.effort = (int)effort;
-    if (strcmp(neighbours, "approximate") == 0)
-        o->neighbours.method = GM_NEIGHBOURS_APPROXIMATE;
-    else if (strcmp(neighbours, "exact") == 0)
-        o->neighbours.method = GM_NEIGHBOURS_EXACT;
-    else
-        GM_FAIL(GM_EFORMAT, "%s: 'neighbours' is '%s', expected exact or approximate", where,
-                neighbours);
+    o->neighbours.method = approximate ? GM_NEIGHBOURS_APPROXIMATE : GM_NEIGHBOURS_EXACT;
     o->umap.n_epochs = (int)epochs;
     o->umap.negative_rate = (int)negative;
     o->umap.seed = (uint64_t)seed;

@@ -35,8 +35,8 @@ static gm_status open_one(gm_gpu **out, const gm_device *asked, const gm_gpu_wor
 }
 #endif
 
-gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work, char *note,
-                      gm_error *err)
+gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work,
+                      char note[GM_GPU_NOTE], gm_error *err)
 {
     gm_device asked;
     gm_error why = {0};

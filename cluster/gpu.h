@@ -11,8 +11,7 @@
 
 #define GM_GPU_HELP                                                                            \
     "where neighbours are found: auto (a GPU if the CPU would take long; same results), cpu, " \
-    "cuda "                                                                                    \
-    "or cuda:N"
+    "cuda or cuda:N"
 
 typedef struct gm_gpu gm_gpu;
 
@@ -28,12 +27,12 @@ typedef struct gm_gpu_work {
 enum { GM_GPU_WORTH_SECONDS = 10, GM_GPU_NOTE = 640 };
 
 /* *out is NULL for the CPU, which "auto" (or NULL) also means where the work is not worth a GPU or
- * would come to something else on one, where there is none, or none that could do it. note
- * (GM_GPU_NOTE): "", or the sentence that says which GPU is taken, or why none of those that are
- * there. "cuda" is the first GPU, GM_ANY_GPU as in base/device.h. GM_EARG: no device's name;
- * GM_EABSENT: not in this build, no driver, no such GPU, no cuBLAS; GM_EMEM, GM_EDEVICE. */
-gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work, char *note,
-                      gm_error *err) GM_MUST_USE;
+ * would come to something else on one, where there is none, or none that could do it. note: "", or
+ * the sentence that says which GPU is taken, or why none of those that are there. "cuda" is the
+ * first GPU, GM_ANY_GPU as in base/device.h. GM_EARG: no device's name; GM_EABSENT: not in this
+ * build, no driver, no such GPU, no cuBLAS; GM_EMEM, GM_EDEVICE. */
+gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work,
+                      char note[GM_GPU_NOTE], gm_error *err) GM_MUST_USE;
 void gm_gpu_close(gm_gpu *gpu);
 const char *gm_gpu_name(const gm_gpu *gpu); /* "NVIDIA H200"; NULL: "cpu" */
 

@@ -29,7 +29,9 @@ typedef struct knn_search {
     size_t n_queries;
     bool both; /* every point is a query: its columns are rows as well */
     int k;
-    gm_gpu *gpu; /* proposes; NULL: the CPU does */
+    gm_gpu *gpu;  /* proposes; NULL: the CPU does, */
+    gm_isa isa;   /* with what this has */
+    size_t spare; /* candidates kept beyond k */
     gm_product product;
     gm_candidates candidates;
     void *packed; /* a block of columns */
@@ -205,10 +207,10 @@ void gm_knn_write_row(gm_knn *out, size_t q, size_t self, const gm_neighbour *be
     }
 }
 
-/* Search once with what `isa` has. Rows of *out that could be certified are written; todo (Q)
+/* Search once. Rows of *out that could be certified are written; todo (Q)
  * are places in `query`, and those that could not come to its front; n_todo is how many. */
-static gm_status search_once(gm_knn *out, knn_search *search, gm_isa isa, size_t spare,
-                             uint32_t *todo, size_t *n_todo, gm_progress *progress, gm_error *err)
+static gm_status search_once(gm_knn *out, knn_search *search, uint32_t *todo, size_t *n_todo,
+                             gm_progress *progress, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_points *points = search->points;
@@ -216,8 +218,8 @@ static gm_status search_once(gm_knn *out, knn_search *search, gm_isa isa, size_t
     gm_neighbour *best = gm_alloc2(search->n_queries, k, sizeof *best);
     bool *certain = gm_alloc(search->n_queries, sizeof *certain);
     if (!best || !certain) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
-    GM_TRY(gm_product_init(&search->product, points, search->gpu ? GM_ISA_AMX : isa, err));
-    GM_TRY(gm_candidates_init(&search->candidates, search->n_queries, k + spare, err));
+    GM_TRY(gm_product_init(&search->product, points, search->gpu ? GM_ISA_AMX : search->isa, err));
+    GM_TRY(gm_candidates_init(&search->candidates, search->n_queries, k + search->spare, err));
     if (search->gpu) {
         search->product.unit = GM_UNIT_GPU;
         GM_TRY(gm_gpu_propose(search->gpu, &search->product, search->query, &search->candidates,
@@ -252,14 +254,17 @@ static gm_status search_again(gm_knn *out, const knn_search *all, gm_isa isa, ui
                               size_t *n_todo, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t spare = isa == GM_ISA_PORTABLE ? SECOND_SPARE : SPARE;
-    knn_search search = {
-        .points = all->points, .among = all->among, .n_queries = *n_todo, .k = out->k};
+    knn_search search = {.points = all->points,
+                         .among = all->among,
+                         .n_queries = *n_todo,
+                         .k = out->k,
+                         .isa = isa,
+                         .spare = isa == GM_ISA_PORTABLE ? SECOND_SPARE : SPARE};
     uint32_t *again = gm_alloc(*n_todo, sizeof *again);
     if (again == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", *n_todo);
     for (size_t i = 0; i < *n_todo; i++) again[i] = all->query[todo[i]];
     search.query = again;
-    GM_TRY(search_once(out, &search, isa, spare, todo, n_todo, NULL, err));
+    GM_TRY(search_once(out, &search, todo, n_todo, NULL, err));
 out:
     gm_free(again);
     return status;
@@ -295,8 +300,7 @@ static gm_status search_by_gpu(gm_knn *out, knn_search *search, uint32_t *todo, 
 {
     gm_error why = {0};
     all_queries(search, todo);
-    gm_status status =
-        search_once(out, search, search->points->isa, SPARE, todo, n_todo, progress, &why);
+    gm_status status = search_once(out, search, todo, n_todo, progress, &why);
     if (status == GM_OK) return GM_OK;
     if (!gm_gpu_is_optional(search->gpu)) return gm_fail(err, status, "%s", why.text);
     gm_warn("%s; these neighbours are found on the CPU", why.text);
@@ -316,7 +320,7 @@ static gm_status search_by_cpu(gm_knn *out, knn_search *search, uint32_t *todo, 
         GM_TRY(gm_knn_by_bytes(out, points, todo, &n_todo, progress, err));
     if (n_todo > n / A_FEW) {
         all_queries(search, todo);
-        GM_TRY(search_once(out, search, points->isa, SPARE, todo, &n_todo, progress, err));
+        GM_TRY(search_once(out, search, todo, &n_todo, progress, err));
     } else if (n_todo > 0 && points->isa >= GM_ISA_AMX) {
         GM_TRY(search_again(out, search, points->isa, todo, &n_todo, err));
     }
@@ -347,6 +351,8 @@ static gm_status find_lists(gm_knn *out, knn_search *search, gm_progress *progre
     const size_t n = search->n_queries, k = (size_t)search->k;
     gm_knn knn = {.n = n, .k = search->k};
     uint32_t *todo = gm_alloc(n, sizeof *todo);
+    search->isa = search->points->isa;
+    search->spare = SPARE;
     knn.index = gm_alloc2(n, k, sizeof *knn.index);
     knn.distance = gm_alloc2(n, k, sizeof *knn.distance);
     if (!todo || !knn.index || !knn.distance)

@@ -6,9 +6,8 @@
  * computed again in double in a fixed order, and the list is certified against the
  * error bound of the float product. A query that cannot be certified (many points
  * equally far) is answered by looking at every point in double. Where there is AMX, products of
- * bytes come first (knn_bytes.h). So the result is the
- * exact one, and the same for any number of threads and any instruction set, and where a GPU
- * proposes (gpu.h).
+ * bytes come first (knn_bytes.h), and a GPU may propose in the CPU's place (gpu.h). So the result
+ * is the exact one, and the same for any number of threads, any instruction set and any GPU.
  */
 #ifndef GM_KNN_H
 #define GM_KNN_H
@@ -30,7 +29,8 @@ typedef struct gm_knn {
 /* The k nearest points of each query, itself counted as the first.
  *   query     (n_queries) point numbers, borrowed; NULL: all points in order
  *   progress  may be NULL; counts multiply-adds
- * Errors: GM_EARG unless 1 <= k <= N; GM_EMEM.
+ * Errors: GM_EARG unless 1 <= k <= N; GM_EMEM; those of gm_gpu_propose when the points have a GPU
+ * that was asked for by name.
  * Cost: n_queries * N * D multiply-adds; n_queries * (k + 32) * D in double. */
 gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
                       int k, gm_progress *progress, gm_error *err) GM_MUST_USE;

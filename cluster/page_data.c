@@ -105,7 +105,7 @@ static gm_status put_places(gm_html *page, const gm_atlas *atlas, const square *
 }
 
 /* Known, and few enough for a byte each. */
-static bool has_languages(const gm_atlas *atlas)
+static bool languages_fit(const gm_atlas *atlas)
 {
     return atlas->language && atlas->n_languages > 0 && atlas->n_languages <= 256;
 }
@@ -127,7 +127,7 @@ static gm_status put_documents(gm_html *page, const gm_atlas *atlas, gm_error *e
     for (size_t c = 0; c < n_columns; c++) {
         size_t width = column[c].width;
         if (column[c].value == script_of && atlas->script == NULL) continue;
-        if (column[c].value == language_of && !has_languages(atlas)) continue;
+        if (column[c].value == language_of && !languages_fit(atlas)) continue;
         for (size_t i = 0; i < atlas->n; i++)
             put_le(bytes + width * i, width, column[c].value(atlas, i));
         (void)gm_html_data(page, column[c].id, bytes, width * atlas->n);
@@ -347,7 +347,7 @@ static gm_status put_meta(gm_html *page, const gm_atlas *atlas, const square *s,
     put_groups(&out, "subsets", atlas->subset_name, atlas->n_subsets);
     put_groups(&out, "scripts", atlas->script_name, atlas->script ? atlas->n_scripts : 0);
     put_groups(&out, "languages", atlas->language_name,
-               has_languages(atlas) ? atlas->n_languages : 0);
+               languages_fit(atlas) ? atlas->n_languages : 0);
     put_columns(&out, documents);
     put_tree(&out, atlas, &tree);
     put_scale(&out, "sequential", gm_colour_sequential, 0);

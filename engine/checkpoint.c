@@ -275,15 +275,6 @@ gm_dtype gm_checkpoint_dtype(const gm_checkpoint *c)
     return (gm_dtype)most;
 }
 
-const char *gm_checkpoint_metadata(const gm_checkpoint *c, const char *key)
-{
-    for (size_t i = 0; i < c->n_shards; i++) {
-        const char *value = gm_safetensors_metadata(&c->shard[i].content, key);
-        if (value) return value;
-    }
-    return NULL;
-}
-
 gm_status gm_checkpoint_get(const gm_checkpoint *c, const gm_slice *slice, gm_tensor *out,
                             gm_error *err)
 {

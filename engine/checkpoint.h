@@ -56,9 +56,6 @@ const void *gm_checkpoint_memory(const gm_checkpoint *checkpoint);  /* its mappi
 /* The dtype that most bytes of the tensors have. */
 gm_dtype gm_checkpoint_dtype(const gm_checkpoint *checkpoint);
 
-/* A string of the __metadata__ of the first file that has it, or NULL. */
-const char *gm_checkpoint_metadata(const gm_checkpoint *checkpoint, const char *key);
-
 /* The matrix at `slice`, as gm_slice_cut gives it. Errors: GM_EFORMAT missing or another type;
  * GM_ESHAPE. */
 gm_status gm_checkpoint_get(const gm_checkpoint *checkpoint, const gm_slice *slice, gm_tensor *out,

@@ -201,43 +201,49 @@ out:
     return status;
 }
 
-/* What a member called `name` says: plain, or as the family may have it. */
+/* How a family may have angles besides plain ones, as configs name it; "" when it may not. */
+static const char *form_of(const gm_family *family)
+{
+    return family->yarn      ? "yarn"
+           : family->turns   ? "llama3"
+           : family->divided ? "longrope"
+           : family->ntk     ? "dynamic"
+                             : "";
+}
+
+/* The keys that an object of that form, or of plain angles, may have. */
+static const char *const *keys_of(const gm_family *family, bool plain)
+{
+    if (plain)
+        return family->grid ? grid_keys : family->rotary_part > 0.0 ? partial_keys : plain_keys;
+    if (family->yarn)
+        return family->grows ? growing_yarn_keys : family->latent ? deepseek_yarn_keys : yarn_keys;
+    return family->turns ? llama_keys : family->divided ? long_keys : ntk_keys;
+}
+
+/* What a member called `name` says: plain, or in the form that the family may have. */
 static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *name,
                              const gm_family *family, size_t head_dim, const char *where,
                              gm_error *err)
 {
     gm_status status = GM_OK;
-    const char *type, *old_type;
-    const char *const *known = family->rotary_part > 0.0 ? partial_keys : plain_keys;
-    if (family->grid) known = grid_keys;
-    const char *also = family->yarn      ? " or 'yarn'"
-                       : family->turns   ? " or 'llama3'"
-                       : family->divided ? " or 'longrope'"
-                       : family->ntk     ? " or 'dynamic'"
-                                         : "";
+    const char *type, *old_type, *form = form_of(family);
     *rope = (gm_rope){.amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
     if (gm_json_kind_of(part) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, name);
     GM_TRY(gm_json_get_text_or(part, "type", "default", &old_type, where, err));
     GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
-    const bool renamed = family->latent && strcmp(type, "deepseek_yarn") == 0;
-    const bool yarn = family->yarn && (renamed || strcmp(type, "yarn") == 0);
-    const bool divided = family->divided && strcmp(type, "longrope") == 0;
-    const bool turns = family->turns && strcmp(type, "llama3") == 0;
-    const bool ntk = family->ntk && strcmp(type, "dynamic") == 0;
-    if (!yarn && !divided && !turns && !ntk && strcmp(type, "default") != 0)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default'%s is supported", where,
-                name, type, also);
-    if (yarn)
-        known = family->grows ? growing_yarn_keys : family->latent ? deepseek_yarn_keys : yarn_keys;
-    if (divided) known = long_keys;
-    if (turns) known = llama_keys;
-    if (ntk) known = ntk_keys;
-    GM_TRY(gm_config_check_part(part, name, known, where, err));
-    if (yarn) GM_TRY(read_yarn(rope, family->latent, part, where, err));
-    if (turns) GM_TRY(read_turns(rope, part, where, err));
-    if (divided) GM_TRY(read_long(rope, head_dim, part, where, err));
-    if (ntk) GM_TRY(gm_json_get_f64(part, "alpha", 1, 1e6, &rope->alpha, where, err));
+    if (family->yarn && family->latent && strcmp(type, "deepseek_yarn") == 0) type = form;
+    const bool plain = strcmp(type, "default") == 0;
+    if (!plain && (*form == '\0' || strcmp(type, form) != 0))
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default'%s%s%s is supported",
+                where, name, type, *form ? " or '" : "", form, *form ? "'" : "");
+    GM_TRY(gm_config_check_part(part, name, keys_of(family, plain), where, err));
+    if (plain) goto out;
+    if (family->yarn) GM_TRY(read_yarn(rope, family->latent, part, where, err));
+    if (family->turns) GM_TRY(read_turns(rope, part, where, err));
+    if (family->divided) GM_TRY(read_long(rope, head_dim, part, where, err));
+    if (family->ntk) GM_TRY(gm_json_get_f64(part, "alpha", 1, 1e6, &rope->alpha, where, err));
 out:
     return status;
 }
@@ -318,17 +324,18 @@ out:
     return status;
 }
 
+static const double TWO_PI = 6.283185307179586;
+
 /* The pair, a fraction, that turns so many times over the first context. */
 static double pair_that_turns(const gm_rope *rope, double dim, double turns)
 {
-    const double two_pi = 6.283185307179586;
-    return dim * log(rope->first_context / (turns * two_pi)) / (2.0 * log(rope->theta));
+    return dim * log(rope->first_context / (turns * TWO_PI)) / (2.0 * log(rope->theta));
 }
 
 /* How much of a pair's step Llama 3's form keeps whole: 0 to 1. */
 static double share_of_turns(const gm_rope *rope, double step)
 {
-    const double two_pi = 6.283185307179586, turns = rope->first_context * step / two_pi;
+    const double turns = rope->first_context * step / TWO_PI;
     if (turns < rope->beta_slow) return 0.0;
     if (turns >= rope->beta_fast) return 1.0; /* so also where the two are equal */
     return (turns - rope->beta_slow) / (rope->beta_fast - rope->beta_slow);

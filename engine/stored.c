@@ -53,8 +53,8 @@ static void take_mxfp4(const uint8_t *data, const uint8_t *scales, size_t blocks
     }
 }
 
-/* Columns become rows; the elements of `size` bytes, 2 or 4: of the two, most are 2, and a copy of
- * a constant size is one instruction. */
+/* Columns become rows; elements of `size` bytes, 2 or 4. Each has its branch, for a copy whose size
+ * the compiler knows is one instruction. */
 static void take_columns(const char *from, size_t ld, size_t every, size_t n, size_t cols,
                          size_t size, char *to)
 {
@@ -63,7 +63,7 @@ static void take_columns(const char *from, size_t ld, size_t every, size_t n, si
             if (size == 2)
                 memcpy(to + (r * cols + k) * 2, from + r * every * 2, 2);
             else
-                memcpy(to + (r * cols + k) * size, from + r * every * size, size);
+                memcpy(to + (r * cols + k) * 4, from + r * every * 4, 4);
         }
 }
 
@@ -177,14 +177,15 @@ gm_tensor gm_stored_take(const gm_stored_rows *from, size_t row, size_t every, s
     const size_t size = gm_dtype_bytes(dtype), cols = from->cols, blocks = cols / GM_MX_BLOCK;
     if (from->stored == GM_STORED_COLUMNS)
         take_columns(data + row * size, from->rows, every, n, cols, size, to);
-    for (size_t r = 0; from->stored != GM_STORED_COLUMNS && r < n; r++, row += every) {
-        char *at = (char *)to + r * cols * size;
-        if (from->stored == GM_STORED_MXFP4)
-            take_mxfp4((const uint8_t *)data + row * cols / 2, from->scales + row * blocks, blocks,
-                       (uint16_t *)(void *)at);
-        else
-            memcpy(at, data + row * cols * size, cols * size);
-    }
+    else
+        for (size_t r = 0; r < n; r++, row += every) {
+            char *at = (char *)to + r * cols * size;
+            if (from->stored == GM_STORED_MXFP4)
+                take_mxfp4((const uint8_t *)data + row * cols / 2, from->scales + row * blocks,
+                           blocks, (uint16_t *)(void *)at);
+            else
+                memcpy(at, data + row * cols * size, cols * size);
+        }
     return (gm_tensor){
         .dtype = dtype, .rank = 2, .dim = {n, cols}, .data = to, .n_bytes = n * cols * size};
 }

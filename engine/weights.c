@@ -277,8 +277,6 @@ static bool mlp_is_padded(const gm_mlp *mlp)
 static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_latent *of = &arch->latent;
-    if (of->kv == 0)
-        return (size_t)arch->n_heads * gm_arch_heads(arch, l->global).key % GM_K_BLOCK != 0;
     return of->q % GM_K_BLOCK != 0 || l->q_norm.stride != l->q_norm.cols ||
            l->k_norm.stride != l->k_norm.cols || is_padded(&l->q_up, l->q_up.cols) ||
            is_padded(&l->key_up, l->key_up.cols) || is_padded(&l->value_up, l->value_up.cols);
@@ -299,7 +297,9 @@ static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_heads heads = gm_arch_heads(arch, l->global);
     if (l->delta) return delta_is_padded(l, arch);
-    return latents_are_padded(l, arch) || heads.kv * heads.key % GM_K_BLOCK != 0;
+    if (heads.kv * heads.key % GM_K_BLOCK != 0) return true;
+    return arch->latent.kv > 0 ? latents_are_padded(l, arch)
+                               : (size_t)arch->n_heads * heads.key % GM_K_BLOCK != 0;
 }
 
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)

@@ -44,8 +44,6 @@ void gm_html_picture(gm_html *page, const gm_text *png, const char *alt, const c
 
 /* ---- pages with scripts (html_script.c) ---- */
 
-enum { GM_HTML_MOST_SCRIPTS = 4 };
-
 /* Begin a page that may run `script` (n), and no others, and is styled by `style` on top of
  * what every page has: the policy names their SHA-256. */
 void gm_html_begin_scripted(gm_html *page, const char *file, const char *title,

@@ -6,8 +6,9 @@
  *         a layer has K choices a token. No measure is NaN unless it is said here.
  * Sources: Gini 1912 by differences of pairs; committee: arXiv:2601.03425; domain
  *         specialisation: OLMoE, arXiv:2409.02060, section 5.3; risk difference:
- *         SteerMoE, arXiv:2509.09660; capacity: Switch Transformer, arXiv:2101.03961; normalised
- * pointwise mutual information: Bouma 2009; bias of mutual information: Miller 1955 (Miller-Madow).
+ *         SteerMoE, arXiv:2509.09660; capacity: Switch Transformer, arXiv:2101.03961;
+ *         normalised pointwise mutual information: Bouma 2009; bias of mutual information:
+ *         Miller 1955 (Miller-Madow).
  */
 #ifndef GM_MEASURES_H
 #define GM_MEASURES_H

@@ -23,39 +23,37 @@ gm_status gm_recipe_cluster(size_t *cluster, const gm_atlas *a, const char *name
     return GM_OK;
 }
 
+/* Number i of several rates: usage (n,L,E), half (n,2,L,E); against those of the corpus. */
+static gm_rates rates_at(const gm_atlas *a, const float *usage, const float *half, size_t i)
+{
+    const size_t D = (size_t)a->n_layers * (size_t)a->n_experts;
+    return (gm_rates){.n_layers = a->n_layers,
+                      .n_experts = a->n_experts,
+                      .rate = usage + i * D,
+                      .half = {half + 2 * i * D, half + (2 * i + 1) * D},
+                      .corpus = a->corpus_usage};
+}
+
 static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
 {
-    size_t n = (size_t)a->n_layers * (size_t)a->n_experts, c;
+    size_t c;
     gm_status status = gm_recipe_cluster(&c, a, name, err);
-    if (status != GM_OK) return status;
-    *out = (gm_rates){.n_layers = a->n_layers,
-                      .n_experts = a->n_experts,
-                      .rate = a->usage + c * n,
-                      .half = {a->usage_half + 2 * c * n, a->usage_half + (2 * c + 1) * n},
-                      .corpus = a->corpus_usage};
-    return GM_OK;
+    if (status == GM_OK) *out = rates_at(a, a->usage, a->usage_half, c);
+    return status;
 }
 
 static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
 {
-    size_t n = (size_t)a->n_layers * (size_t)a->n_experts, s;
+    size_t s;
     gm_status status = gm_find_subset(&s, name, a->subset_name, a->n_subsets, "atlas", err);
-    if (status != GM_OK) return status;
-    *out = (gm_rates){
-        .n_layers = a->n_layers,
-        .n_experts = a->n_experts,
-        .rate = a->subset_usage + s * n,
-        .half = {a->subset_usage_half + 2 * s * n, a->subset_usage_half + (2 * s + 1) * n},
-        .corpus = a->corpus_usage};
-    return GM_OK;
+    if (status == GM_OK) *out = rates_at(a, a->subset_usage, a->subset_usage_half, s);
+    return status;
 }
-
-typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);
 
 enum { EVEN = 0, ODD = 1, BOTH = 2 };
 
-/* The rates of at least one document? */
-static bool any_above_0(const float *rate, size_t n)
+/* Rates of no document are zeros. */
+static bool has_documents(const float *rate, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (rate[i] > 0) return true;
@@ -80,11 +78,17 @@ out:
     return status;
 }
 
-/* Add the vectors that the entries of `list` ask for, each times its factor, to sum; of the
- * documents of one half where `half` is not BOTH. */
-static gm_status add_list(float *sum, const gm_recipe *recipe, const gm_opt_list *list,
-                          const char *option, find_rates *find, int half, const gm_atlas *atlas,
-                          gm_error *err)
+/* What the recipe names of one kind, and where the atlas has it. */
+typedef struct named {
+    const char *option;
+    const gm_opt_list *list;
+    gm_status (*find)(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);
+} named;
+
+/* Add their vectors, each times its factor, to sum; of the documents of one half where `half` is
+ * not BOTH. */
+static gm_status add_named(float *sum, const gm_recipe *recipe, const named *of, int half,
+                           const gm_atlas *atlas, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text name = {0};
@@ -94,14 +98,14 @@ static gm_status add_list(float *sum, const gm_recipe *recipe, const gm_opt_list
     float *vector = gm_alloc(n, sizeof *vector);
     if (vector == NULL) GM_FAIL(GM_EMEM, "no memory for a steering vector");
 
-    for (size_t i = 0; i < list->n; i++) {
-        GM_TRY(gm_recipe_split(list->at[i], option, &name, &factor, err));
-        GM_TRY(find(atlas, name.at, &rates, err));
+    for (size_t i = 0; i < of->list->n; i++) {
+        GM_TRY(gm_recipe_split(of->list->at[i], of->option, &name, &factor, err));
+        GM_TRY(of->find(atlas, name.at, &rates, err));
         if (half != BOTH) rates.rate = rates.half[!half] = rates.half[half];
-        if (!any_above_0(rates.rate, n))
-            GM_FAIL(GM_EARG, "%s%s %s has no documents", half == BOTH ? "" : "half of ", option,
+        if (!has_documents(rates.rate, n))
+            GM_FAIL(GM_EARG, "%s%s %s has no documents", half == BOTH ? "" : "half of ", of->option,
                     name.at);
-        GM_TRY(make_vector(vector, recipe, &rates, option, name.at, err));
+        GM_TRY(make_vector(vector, recipe, &rates, of->option, name.at, err));
         for (size_t j = 0; j < n; j++) sum[j] += (float)(factor * (double)vector[j]);
     }
 out:
@@ -110,13 +114,13 @@ out:
     return status;
 }
 
-static gm_status add_lists(float *sum, const gm_recipe *recipe, int half, const gm_atlas *atlas,
-                           gm_error *err)
+static gm_status add_all(float *sum, const gm_recipe *recipe, int half, const gm_atlas *atlas,
+                         gm_error *err)
 {
-    gm_status status =
-        add_list(sum, recipe, &recipe->clusters, "cluster", cluster_rates, half, atlas, err);
-    if (status != GM_OK) return status;
-    return add_list(sum, recipe, &recipe->subsets, "subset", subset_rates, half, atlas, err);
+    const named clusters = {"cluster", &recipe->clusters, cluster_rates};
+    const named subsets = {"subset", &recipe->subsets, subset_rates};
+    gm_status status = add_named(sum, recipe, &clusters, half, atlas, err);
+    return status == GM_OK ? add_named(sum, recipe, &subsets, half, atlas, err) : status;
 }
 
 /* Add an atlas's vector to biases of the plan's sizes; the plan may be of more layers. */
@@ -136,7 +140,7 @@ gm_status gm_recipe_add_vectors(gm_plan *plan, const gm_recipe *recipe, const gm
 {
     float *sum = gm_alloc2((size_t)atlas->n_layers, (size_t)atlas->n_experts, sizeof *sum);
     if (sum == NULL) return gm_fail(err, GM_EMEM, "no memory for a steering vector");
-    gm_status status = add_lists(sum, recipe, BOTH, atlas, err);
+    gm_status status = add_all(sum, recipe, BOTH, atlas, err);
     if (status == GM_OK) add_to_layers(plan->bias, plan, sum, atlas);
     gm_free(sum);
     return status;
@@ -148,12 +152,10 @@ gm_status gm_recipe_add_vectors(gm_plan *plan, const gm_recipe *recipe, const gm
 static gm_rates mean_rates(const gm_atlas *a, float *uniform)
 {
     size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    gm_rates rates = rates_at(a, a->corpus_usage, a->corpus_usage_half, 0);
     for (size_t i = 0; i < n; i++) uniform[i] = (float)(1.0 / (double)n);
-    return (gm_rates){.n_layers = a->n_layers,
-                      .n_experts = a->n_experts,
-                      .rate = a->corpus_usage,
-                      .half = {a->corpus_usage_half, a->corpus_usage_half + n},
-                      .corpus = uniform};
+    rates.corpus = uniform;
+    return rates;
 }
 
 /* Another cluster than those that are steered to: "other:ID" of one of these would be the plan
@@ -185,7 +187,7 @@ static gm_status make_other_vector(float *vector, const gm_recipe *recipe, const
     gm_rates rates;
     float *uniform = NULL;
     if (control == GM_CONTROL_HALF)
-        return add_lists(vector, recipe, strcmp(detail, "odd") == 0 ? ODD : EVEN, atlas, err);
+        return add_all(vector, recipe, strcmp(detail, "odd") == 0 ? ODD : EVEN, atlas, err);
     if (control == GM_CONTROL_COMMITTEE)
         return gm_vector_committee(vector, atlas->corpus_usage, atlas->n_layers, atlas->n_experts,
                                    err);

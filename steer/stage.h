@@ -94,20 +94,25 @@ typedef struct gm_stage {
 gm_status gm_stage_check(const gm_stage_options *options, const gm_recipe *recipe, gm_error *err)
     GM_MUST_USE;
 
-/* Open what the options name, but for the weights; the atlas must be of this model. */
+/* Open what the options name, which are borrowed, but for the weights; the atlas must be of this
+ * model. Closed on failure. Errors of gm_model_open, gm_atlas_open, gm_tokenizer_open and
+ * gm_chat_open; GM_EARG (an atlas of another model, tokens that its context cannot hold, a stop
+ * token that there is not), GM_EFORMAT (a tokenizer of another model), GM_EMEM. */
 gm_status gm_stage_open(gm_stage *stage, const gm_stage_options *options, gm_error *err)
     GM_MUST_USE;
 /* Load the weights: minutes, for a large model, so that what can be wrong with a request is
- * looked for before. Replaces stage->model and stage->info. */
+ * looked for before. Replaces stage->model and stage->info. Errors of gm_model_open. */
 gm_status gm_stage_load(gm_stage *stage, gm_error *err) GM_MUST_USE;
 void gm_stage_close(gm_stage *stage);
+/* The model's, as atlases and plans are held against; borrows from it. */
 gm_shape gm_stage_shape(const gm_stage *stage);
 /* Members of an open object: the options of a chat that were given, "system", "answer", ... */
 void gm_stage_put_chat_options(const gm_stage_options *options, gm_json_out *json);
 
 /* The plan of the file `path` times recipe->weight, or (path NULL) what the recipe asks
  * for; zeros when that is nothing. A plan of other sizes is refused, and one of another
- * model unless --any-model. */
+ * model unless --any-model. The caller's, for gm_plan_clear. Errors of gm_plan_read,
+ * gm_recipe_build; GM_EARG, GM_EMEM. */
 gm_status gm_stage_plan(gm_plan *plan, const gm_stage *stage, const gm_recipe *recipe,
                         const char *path, gm_error *err) GM_MUST_USE;
 
@@ -115,7 +120,8 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *stage, const gm_recipe *r
 gm_edit gm_stage_edit(const gm_plan *plan);
 
 /* Set up a continuation of `prompt`, or an answer to it, unsteered; `stream` numbers its random
- * draws. */
+ * draws. The caller's, for gm_continuation_clear, also on failure. Errors of gm_encode,
+ * gm_chat_encode. */
 gm_status gm_stage_prepare(const gm_stage *stage, gm_continuation *c, const gm_prompt *prompt,
                            uint64_t stream, gm_error *err) GM_MUST_USE;
 

@@ -9,15 +9,18 @@
 
 #include "base/arena.h"
 
-/* Distinct words and their numbers 0..n-1 in order of first appearance. */
+/* Distinct words and their numbers 0..n-1 in order of first appearance. Words are compared byte by
+ * byte, and hold no NUL. */
 typedef struct gm_vocabulary gm_vocabulary;
 
 gm_status gm_vocabulary_create(gm_vocabulary **out, gm_error *err) GM_MUST_USE;
 void gm_vocabulary_free(gm_vocabulary *vocabulary);
 size_t gm_vocabulary_n(const gm_vocabulary *vocabulary);
+/* Of an id below n; the vocabulary's, as long as it lives. */
 const char *gm_vocabulary_word(const gm_vocabulary *vocabulary, uint32_t id);
+/* The id of word[0..n); false: not there, *id as it was. */
 bool gm_vocabulary_find(const gm_vocabulary *vocabulary, const char *word, size_t n, uint32_t *id);
-/* The id of a word, added when it is new. */
+/* The same, added when it is new. GM_EMEM. */
 gm_status gm_vocabulary_add(gm_vocabulary *vocabulary, const char *word, size_t n, uint32_t *id,
                             gm_error *err) GM_MUST_USE;
 
@@ -60,8 +63,9 @@ typedef struct gm_stemmer gm_stemmer;
 gm_status gm_stemmer_create(gm_stemmer **out, gm_error *err) GM_MUST_USE;
 void gm_stemmer_free(gm_stemmer *stemmer);
 
-/* The stem of a lower-case word: Russian when it holds a Cyrillic letter, otherwise
- * English. Valid until the next call. */
+/* The stem of a lower-case word, *n_bytes long: Russian when the word holds a Cyrillic letter,
+ * otherwise English. Valid until the next call, and as long as `word`, which it is where memory is
+ * short. */
 const char *gm_stem(gm_stemmer *stemmer, const char *word, size_t *n_bytes);
 
 #endif

@@ -229,12 +229,13 @@ static gm_status read_sign(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
 {
     static const char *const two[] = {"==", "!=", "<=", ">=", "//", "**"};
     const char *at = lexer->at;
+    uint32_t c;
     size_t n = 1;
     for (size_t i = 0; i < sizeof two / sizeof *two; i++)
         if (lexer->end - at > 1 && memcmp(at, two[i], 2) == 0) n = 2;
     if (*at == '\0' || strchr("+-*/%~<>=!()[]{}.,:|", *at) == NULL || (*at == '!' && n == 1))
         return gm_fail(err, GM_EFORMAT, "'%s', line %d: unexpected character '%.*s'", lexer->where,
-                       lexer->line, 1, at);
+                       lexer->line, (int)gm_utf8_decode(at, (size_t)(lexer->end - at), &c), at);
     if (strchr("([{", *at)) lexer->depth++;
     if (strchr(")]}", *at) && lexer->depth > 0) lexer->depth--;
     token->kind = GM_JT_SIGN;

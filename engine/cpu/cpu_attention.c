@@ -102,8 +102,8 @@ static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
     norm_heads(s, &w->k_norm, qkv + place.k, heads.kv, heads.key);
 }
 
-/* Values of a row, before the norm of keys: a copy of these where they share, and through a norm.
- */
+/* Values of a row, before the norm of keys: a copy of the keys where both share a projection, and
+ * through a norm. */
 static void make_values(const gm_step *s, const gm_heads *heads, float *key, float *value)
 {
     const size_t n = heads->value;
@@ -154,7 +154,7 @@ static void put_f32(const gm_cached *kv, size_t item, size_t place, const float 
         v[i / GM_PANEL * GM_KV_BLOCK * GM_PANEL + i % GM_PANEL] = value[i];
 }
 
-/* Does a bf16 hold all of x, or the values of f32 where the cache keeps those, as numbers? */
+/* Are n elements finite as a cache of `dtype` keeps them: `half` one of bf16, x one of f32? */
 static bool is_finite(const float *x, const uint16_t *half, size_t n, gm_dtype dtype)
 {
     enum { EXPONENT = 0x7f80 };
@@ -389,7 +389,7 @@ static void fetch_block(const gm_step *s, const gm_layer *w, const query_tile *q
 }
 
 /* What a head's values are multiplied with, over its query, which nobody needs any more; zeros
- * after it as global as products read. */
+ * after it as far as products read. */
 static void store_latent(const gm_step *s, size_t row, const float *x, size_t width)
 {
     gm_store_row(s->weights->kernels, &s->work->query, row, 0, x, width);

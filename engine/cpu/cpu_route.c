@@ -103,13 +103,11 @@ static void group_by_expert(const gm_step *s)
         if (expert[i] != GM_NO_EXPERT) first[expert[i] + 1]++;
     int32_t n_busy = 0;
     for (size_t i = 0; i < e; i++) {
-        int32_t j = n_busy;
-        if (first[i + 1] > 0) n_busy++;
-        for (; first[i + 1] > 0 && j > 0; j--) {
-            if (first[busy[j - 1] + 1] >= first[i + 1]) break;
-            busy[j] = busy[j - 1];
-        }
-        if (first[i + 1] > 0) busy[j] = (int32_t)i;
+        const int32_t rows = first[i + 1];
+        if (rows == 0) continue;
+        int32_t j = n_busy++;
+        for (; j > 0 && first[busy[j - 1] + 1] < rows; j--) busy[j] = busy[j - 1];
+        busy[j] = (int32_t)i;
     }
     busy[e] = n_busy;
     for (size_t i = 0; i < e; i++) first[i + 1] += first[i];

@@ -31,8 +31,9 @@ gm_status gm_normalizer_load(gm_normalizer *out, const gm_json *json, const char
                              gm_error *err) GM_MUST_USE;
 void gm_normalizer_clear(gm_normalizer *normalizer);
 
-/* Normalize a view: it stays as it is when nothing changes, otherwise it is made
- * to point into `work`, until the next call. Cost: O(n log n), for any text. */
+/* Normalize a view of valid UTF-8: it stays as it is when nothing changes, otherwise it is made to
+ * point into `work`, until the next call. Errors: GM_EMEM, GM_EFORMAT (a run of combining marks
+ * that is too long; a pattern that needs too many steps). Cost: O(n log n), for any text. */
 gm_status gm_normalizer_apply(const gm_normalizer *normalizer, gm_normalizer_work *work,
                               gm_regex_work *regex, gm_view *view, gm_error *err) GM_MUST_USE;
 void gm_normalizer_work_clear(gm_normalizer_work *work);
