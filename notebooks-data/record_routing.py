@@ -4,15 +4,16 @@
 usage: python3 notebooks-data/record_routing.py MODEL corpus.jsonl routing.jsonl
 
 A forward hook on each router takes the ids and gates that it returns (transformers 5). Texts are the corpus's "text", their first 512
-tokens; "subset" comes from "subset" or "meta.pile_set_name".
+tokens; "subset" comes from "subset" or "meta.pile_set_name". The model's family must be one of transformers' own: DeepSeek-MoE v1
+(GigaChat-20B-A3B, the demo model) is not.
 """
 import hashlib
 import json
 import sys
 
 import torch
-from apply_plan import router_of
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from apply_plan import model_of, router_of
+from transformers import AutoTokenizer
 
 MOST_TOKENS = 512
 
@@ -54,7 +55,7 @@ def document_of(record, tokenizer, model, seen):
 
 
 def main(folder, corpus, out):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map="cuda" if torch.cuda.is_available() else "cpu")
+    model = model_of(folder, dtype="auto", device_map="cuda" if torch.cuda.is_available() else "cpu")
     tokenizer, seen = AutoTokenizer.from_pretrained(folder), watch(model)
     with open(corpus) as lines, open(out, "w") as file:
         for line in lines:
@@ -66,4 +67,6 @@ def main(folder, corpus, out):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

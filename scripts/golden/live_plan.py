@@ -5,9 +5,10 @@
 
 Tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1, ERNIE 4.5,
 MiniMax-M2, DeepSeek V2 and V3, GLM-4.7-Flash, FlexOlmo, Hunyuan-A13B, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE, Qwen3-Next,
-Qwen3.5-MoE, GraniteMoeHybrid, Nemotron-H, Gemma 4, LFM2-MoE, AFMoE, EXAONE-MoE, Llama 4, Cohere2-MoE, Mellum 2, GraniteMoeShared, Mistral 4) in f32, each under plans made from random biases: on all layers, on two
-of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and turned into plans. Exit
-77 when a program is absent, 3 when a bound does not hold.
+Qwen3.5-MoE, GraniteMoeHybrid, Nemotron-H, Gemma 4, LFM2-MoE, AFMoE, EXAONE-MoE, Llama 4, Cohere2-MoE, Mellum 2, GraniteMoeShared,
+Mistral 4) in f32, each under plans made from random biases: on all layers, on two of them, with experts taken out; one by the script
+as it is called, which refuses the demo model's family. Rankings of SteerMoE are pickled by this environment's pandas and turned into
+plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
 
 import copy
@@ -142,6 +143,23 @@ def check_model(name, gm_steer, binary, work):
     return good
 
 
+def check_script(gm_steer, work):
+    """The text that the script prints, with its own way to load a model; what it says to a family that transformers has not."""
+    folder, demo = common.REPO / "tests/golden/models/deepseek-v2-tiny", common.REPO / "notebooks-data/demo-model"
+    script, plan = common.REPO / "notebooks-data/apply_plan.py", work / "script.plan.safetensors"
+    subprocess.run([gm_steer, "plan", "--model", folder, "--expert", "1:2=3", "--expert", "2:0=-inf", "-o", plan], check=True, stdout=subprocess.DEVNULL)
+    ours = subprocess.run([gm_steer, "generate", "--model", folder, "--plan", plan, "--max-tokens", "100", "--numerics", "f32", "--quiet",
+                           "--temperature", "0", "--json", "--prompt", PROMPTS[0]], check=True, capture_output=True, text=True)
+    theirs = subprocess.run([sys.executable, script, folder, plan, PROMPTS[0]], check=True, capture_output=True, text=True)
+    refused = subprocess.run([sys.executable, script, demo, plan, PROMPTS[0]], check=False, capture_output=True, text=True)
+    text = json.loads(ours.stdout)["results"][0]["text"]
+    same = len(text) > 100 and theirs.stdout.endswith(text + "\n")
+    says = refused.returncode == 1 and "DeepSeek-MoE v1), which transformers does not have" in refused.stderr.splitlines()[-1]
+    print(f"apply_plan.py as a program: {'the text' if same else 'ANOTHER TEXT THAN'} of gm-steer, {len(text)} characters; "
+          f"{'refuses' if says else 'DOES NOT REFUSE'} the demo model")
+    return same and says
+
+
 def check_ranking(gm_steer, work):
     """A ranking pickled by this pandas gives the experts that pandas reads from it."""
     import pandas
@@ -174,6 +192,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name in MODELS:
             good = check_model(name, gm_steer, binary, pathlib.Path(folder)) and good
+        good = check_script(gm_steer, pathlib.Path(folder)) and good
         good = check_ranking(gm_steer, pathlib.Path(folder)) and good
     print("agree" if good else "DIFFER")
     return 0 if good else 3
