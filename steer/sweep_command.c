@@ -237,11 +237,15 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     gm_outcomes outcomes = {0};
     gm_shard_lock lock = {0};
     bool started = false;
+    const size_t n_draws = (size_t)r->protocol.draws;
     GM_TRY(gm_study_prepare(&study, &r->protocol, stage, r->marked.at, err));
     if (study.judge.n_shared > 0)
         gm_warn("%zu document%s of the classifier's corpus left out, because %s in the clustering",
                 study.judge.n_shared, gm_plural(study.judge.n_shared),
                 study.judge.n_shared == 1 ? "it is" : "they are");
+    if (!finished && gm_verdict_too_few(n_draws))
+        gm_warn("%zu draw%s of random experts cannot give a p of .05: use --draws 19 or more",
+                n_draws, gm_plural(n_draws));
     if (r->dry_run) {
         GM_TRY(print_plan(&study, err));
         goto out;

@@ -67,18 +67,13 @@ static const char *cost_words(double kl)
     return "so much that text falls apart";
 }
 
-/* Draws of which even the best plan could not have a p that counts. */
-static bool too_few(size_t n_draws)
-{
-    return 1.0 / (1.0 + (double)n_draws) > GM_ALPHA;
-}
-
 static const char *what_it_does(const gm_outcome *o)
 {
     if (o->beats_random && o->within_kl)
         return "moves text towards the topic, more than random experts do";
     if (o->beats_random) return "moves text more than random experts do, but costs too much";
-    if (too_few(o->n_draws)) return "cannot be told from random experts with so few draws";
+    if (gm_verdict_too_few(o->n_draws))
+        return "cannot be told from random experts with so few draws";
     return "does no more for the topic than random experts do";
 }
 
@@ -132,16 +127,22 @@ bool gm_verdict_beats_random(const gm_outcomes *o)
     return o->p <= GM_ALPHA; /* NaN does not */
 }
 
+bool gm_verdict_too_few(size_t n_draws)
+{
+    return 1.0 / (1.0 + (double)n_draws) > GM_ALPHA;
+}
+
 const char *gm_verdict_words(bool beats_random, size_t n_draws)
 {
     if (beats_random) return "beats";
-    return too_few(n_draws) ? "cannot be told from" : "does not beat";
+    return gm_verdict_too_few(n_draws) ? "cannot be told from" : "does not beat";
 }
 
 gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
-    const char *least =
-        too_few(o->n_draws) ? " (so few draws cannot give a p of .05: use 19 or more)" : "";
+    const char *least = gm_verdict_too_few(o->n_draws)
+                            ? " (so few draws cannot give a p of .05: use 19 or more)"
+                            : "";
     gm_status status = GM_OK;
     GM_TRY(gm_text_printf(
         text, err,

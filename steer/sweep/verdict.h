@@ -27,6 +27,8 @@ gm_status gm_verdict_facts(gm_text *text, const gm_outcome *outcome, gm_error *e
 gm_status gm_verdict_judge(gm_text *text, const gm_judge *judge, gm_error *err) GM_MUST_USE;
 /* Over all topics p is at most GM_ALPHA; a NaN is not. */
 bool gm_verdict_beats_random(const gm_outcomes *outcomes);
+/* Draws of which even the best plan could not have a p that counts. */
+bool gm_verdict_too_few(size_t n_draws);
 /* "beats", "does not beat" or, with so few draws that no p could count, "cannot be told from". */
 const char *gm_verdict_words(bool beats_random, size_t n_draws);
 
