@@ -169,6 +169,14 @@ out:
 
 /* ---- stability ---- */
 
+/* The one --max-cluster-size that the verdict names, a tenth of the documents (NOTES, "What the
+ * seed decides"), or what still leaves clusters a choice. */
+static size_t limit_of(const gm_analysis *a)
+{
+    const size_t tenth = a->distinct.m / 10, least = 2 * a->hdbscan.min_cluster_size + 1;
+    return tenth > least ? tenth : least;
+}
+
 static void say_largest(gm_json_out *out, const gm_analysis *a)
 {
     const gm_stability *s = &a->assessment.stability;
@@ -184,8 +192,9 @@ static void say_largest(gm_json_out *out, const gm_analysis *a)
         say(out, GM_VERDICT_DOUBT, "cluster 0",
             "Cluster 0 holds %.0f %% of the documents; with other seeds the largest cluster holds "
             "%.0f to %.0f %%, so it may be several clusters in one. Try --seed %" PRIu64 ", or "
-            "--max-cluster-size (also in recut)",
-            100 * share, 100 * (double)least / (double)runs, 100 * top, s->seed[0].seed);
+            "--max-cluster-size %zu (also in recut)",
+            100 * share, 100 * (double)least / (double)runs, 100 * top, s->seed[0].seed,
+            limit_of(a));
 }
 
 /* The clusters whose figure is poor, by number. */
@@ -208,19 +217,18 @@ static void say_doubtful(gm_json_out *out, const char *figure, const float *valu
             count > 12 ? ", ..." : "");
 }
 
-/* Where any seed has a cluster of more than a tenth: what makes maps more alike (NOTES, "What the
- * seed decides"), or "". */
+/* Where any seed has a cluster of more than a tenth: what makes maps more alike, or "". */
 static const char *limit_advice(char text[80], const gm_analysis *a)
 {
     const gm_stability *s = &a->assessment.stability;
-    const size_t runs = s->seed[0].n_points, tenth = a->distinct.m / 10;
+    const size_t runs = s->seed[0].n_points;
     size_t largest = 0;
     for (int i = 0; i < GM_N_RESEEDS; i++)
         largest = s->seed[i].largest > largest ? s->seed[i].largest : largest;
     text[0] = '\0';
     if (a->hdbscan.max_cluster_size == 0 && largest > runs / 10 &&
-        tenth > 2 * a->hdbscan.min_cluster_size)
-        (void)snprintf(text, 80, "; --max-cluster-size %zu makes maps agree better", tenth);
+        limit_of(a) <= a->distinct.m / 10)
+        (void)snprintf(text, 80, "; --max-cluster-size %zu makes maps agree better", limit_of(a));
     return text;
 }
 
@@ -258,7 +266,24 @@ static void say_stability(gm_json_out *out, const gm_analysis *a)
 
 /* ---- contents ---- */
 
-static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *err)
+/* Large clusters without a subset of their own. */
+static void say_mixed(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas, size_t c,
+                      const char *subset, double purity)
+{
+    char advice[80] = "";
+    const size_t size = (size_t)atlas->size[c], limit = limit_of(a);
+    if (size * 10 <= atlas->n || purity >= 0.5) return;
+    if (limit < size)
+        (void)snprintf(advice, sizeof advice,
+                       "; recut with --max-cluster-size %zu splits it where it has parts", limit);
+    say(out, GM_VERDICT_DOUBT, "subsets",
+        "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %s, makes up %.0f %% "
+        "of it%s",
+        c, 100 * (double)size / (double)atlas->n, subset, 100 * purity, advice);
+}
+
+static gm_status say_subsets(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas,
+                             gm_error *err)
 {
     gm_status status = GM_OK;
     gm_agreement found;
@@ -272,12 +297,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         int main_subset = gm_cluster_main_subset(atlas, c, &purity);
         pure += atlas->subset_count[c * atlas->n_subsets + (size_t)main_subset];
         clustered += atlas->size[c];
-        if ((size_t)atlas->size[c] * 10 > atlas->n && purity < 0.5)
-            say(out, GM_VERDICT_DOUBT, "subsets",
-                "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %s, makes up "
-                "%.0f %% of it; recut with --max-cluster-size %zu splits it where it has parts",
-                c, 100.0 * atlas->size[c] / (double)atlas->n, atlas->subset_name[main_subset],
-                100 * purity, (size_t)atlas->size[c] / 2);
+        say_mixed(out, a, atlas, c, atlas->subset_name[main_subset], purity);
     }
     double purity = (double)pure / (double)clustered;
     const gm_verdict v = worse(gm_threshold_judge("homogeneity", found.homogeneity),
@@ -361,7 +381,7 @@ gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas 
     GM_TRY(say_noise(out, atlas, err));
     say_density(out, &a->assessment);
     say_stability(out, a);
-    if (atlas->n_subsets > 1 && atlas->n_clusters > 0) GM_TRY(say_subsets(out, atlas, err));
+    if (atlas->n_subsets > 1 && atlas->n_clusters > 0) GM_TRY(say_subsets(out, a, atlas, err));
     say_contents(out, &a->assessment);
     if (atlas->n_clusters > 0) say_control(out, &a->assessment.control);
     gm_json_close_array(out);

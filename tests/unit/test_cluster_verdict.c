@@ -178,13 +178,16 @@ static void lengths_name_what_evens_them(void)
     gm_text_clear(&out.text);
 }
 
-/* What is said of one cluster, of 100 documents, that other seeds give with an ARI of `ari` and
- * of which the largest of theirs has `largest`. */
+/* What is said of one cluster, of 100 documents of three subsets, that other seeds give with an ARI
+ * of `ari` and of which the largest of theirs has `largest`. */
 static void put_seeds(gm_json_out *out, double ari, size_t largest, size_t most)
 {
     enum { N = 100 };
     static int32_t cluster[N];
     static uint32_t first[N];
+    static uint16_t subset[N];
+    static const char *const names[] = {"soup", "ships", "stars"};
+    const uint32_t size = N, count[] = {34, 33, 33};
     float jaccard = 1;
     gm_analysis a = {.distinct = {.m = N, .first = first},
                      .clustering = {.label = cluster, .n_clusters = 1},
@@ -196,7 +199,16 @@ static void put_seeds(gm_json_out *out, double ari, size_t largest, size_t most)
         s->seed[i] = (gm_rerun_figures){.n_points = N, .largest = largest, .ari = ari};
     s->seed_ari = s->among_seeds = ari, s->half_ari = (double)NAN, s->seed_jaccard = &jaccard;
     gm_json_open_object(out, NULL);
-    CHECK_OK(gm_verdict_put(out, &a, &(gm_atlas){.n = N, .cluster = cluster}, &err), err);
+    for (int i = 0; i < N; i++) subset[i] = (uint16_t)(i % 3);
+    const gm_atlas atlas = {.n = N,
+                            .n_clusters = 1,
+                            .n_subsets = 3,
+                            .cluster = cluster,
+                            .subset = subset,
+                            .subset_name = names,
+                            .size = &size,
+                            .subset_count = count};
+    CHECK_OK(gm_verdict_put(out, &a, &atlas, &err), err);
     gm_json_close_object(out);
     CHECK_OK(gm_json_out_done(out, &err), err);
 }
@@ -221,6 +233,22 @@ static void seeds_that_disagree_name_what_helps(void)
     }
 }
 
+/* Three sentences advise a limit on the size of clusters: the same one. */
+static void one_limit_is_named(void)
+{
+    static const char option[] = "--max-cluster-size ";
+    gm_json_out out = {0};
+    size_t n = 0;
+    put_seeds(&out, 0.4, 11, 0);
+    CHECK_HAS(out.text.at, "Try --seed 0, or --max-cluster-size 10 (also in recut)");
+    CHECK_HAS(out.text.at, "soup, makes up 34 % of it; recut with --max-cluster-size 10 splits it");
+    for (const char *at = out.text.at; (at = strstr(at, option)) != NULL; at++, n++)
+        CHECK(strncmp(at + sizeof option - 1, "10 ", 3) == 0);
+    CHECK_INT(n, 3);
+    gm_text_clear(&out.text);
+}
+
 TESTS(TEST(lengths_name_what_evens_them), TEST(seeds_that_disagree_name_what_helps),
-      TEST(the_control_says_what_it_shows), TEST(many_lost_groups_are_counted),
-      TEST(figures_are_judged), TEST(doubts_come_first), TEST(names_are_said_whole))
+      TEST(one_limit_is_named), TEST(the_control_says_what_it_shows),
+      TEST(many_lost_groups_are_counted), TEST(figures_are_judged), TEST(doubts_come_first),
+      TEST(names_are_said_whole))
