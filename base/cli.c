@@ -128,11 +128,11 @@ static int print_version(const char *program, bool json)
 
 static int unknown_command(const char *program, const gm_command *commands, const char *word)
 {
+    char advice[GM_ADVICE_BYTES];
     gm_nearest nearest = gm_nearest_to(word);
     for (const gm_command *c = commands; c->name != NULL; c++) gm_nearest_offer(&nearest, c->name);
-    fprintf(stderr, "%s: unknown command '%s'", program, word);
-    if (nearest.name != NULL) fprintf(stderr, "; did you mean '%s'?", nearest.name);
-    fprintf(stderr, "\nTry '%s --help'.\n", program);
+    fprintf(stderr, "%s: unknown command '%s'%s\nTry '%s --help'.\n", program, word,
+            gm_nearest_advice(&nearest, "", advice), program);
     return GM_EXIT_USAGE;
 }
 

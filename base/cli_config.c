@@ -1,6 +1,8 @@
 /* cli_config.c - see cli_config.h. */
 #include "base/cli_config.h"
 
+#include "base/cli_nearest.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -148,8 +150,12 @@ gm_status gm_opt_take_object(gm_arena *arena, const gm_opt *opts, const gm_json 
     words w = {.arena = arena};
     for (const gm_json *m = gm_json_first(object); m; m = gm_json_next(m)) {
         const char *key = gm_json_key(m);
-        if (key && find(opts, key) == NULL)
-            GM_FAIL(GM_EFORMAT, "'%s': unknown option '%s'", where, key);
+        char advice[GM_ADVICE_BYTES];
+        if (key == NULL || find(opts, key)) continue;
+        gm_nearest nearest = gm_nearest_to(key);
+        gm_nearest_offer_options(&nearest, opts);
+        GM_FAIL(GM_EFORMAT, "'%s': unknown option '%s'%s", where, key,
+                gm_nearest_advice(&nearest, "", advice));
     }
     GM_TRY(add_members(&w, opts, object, 1, false, where, err));
     w.at[0] = name;

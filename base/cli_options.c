@@ -229,24 +229,14 @@ static bool is_option(const gm_opt *opts, const char *word)
     return strcmp(word, "--help") == 0 || find_option(opts, word, &name, &n, &on) != NULL;
 }
 
-/* --max-tokens is no slip of the pen for --min-tokens. */
-static bool is_opposite(const char *a, const char *b)
-{
-    return (strncmp(a, "max-", 4) == 0 && strncmp(b, "min-", 4) == 0) ||
-           (strncmp(a, "min-", 4) == 0 && strncmp(b, "max-", 4) == 0);
-}
-
 static gm_status unknown_option(const gm_opt *opts, const char *word, size_t n, gm_error *err)
 {
-    char typed[64];
+    char typed[64], advice[GM_ADVICE_BYTES];
     (void)snprintf(typed, sizeof typed, "%.*s", (int)(n < 60 ? n : 60), word);
     gm_nearest nearest = gm_nearest_to(typed + strspn(typed, "-"));
-    for (const gm_opt *opt = opts; opt->kind != GM_OPT_END_; opt++)
-        if (opt->kind != GM_OPT_GROUP && opt->name[1] != '\0' &&
-            !is_opposite(typed + strspn(typed, "-"), opt->name))
-            gm_nearest_offer(&nearest, opt->name);
-    if (nearest.name == NULL) return gm_fail(err, GM_EARG, "unknown option '%s'", typed);
-    return gm_fail(err, GM_EARG, "unknown option '%s'; did you mean '--%s'?", typed, nearest.name);
+    gm_nearest_offer_options(&nearest, opts);
+    return gm_fail(err, GM_EARG, "unknown option '%s'%s", typed,
+                   gm_nearest_advice(&nearest, "--", advice));
 }
 
 /* Read the option argv[i]; *used is set to how many words it took. */

@@ -16,9 +16,10 @@ static gm_status refuse(const char *name, const char *const *subset_name, size_t
                        name, where);
     gm_nearest nearest = gm_nearest_to(name);
     for (size_t i = 0; i < n; i++) gm_nearest_offer(&nearest, subset_name[i]);
+    char advice[GM_ADVICE_BYTES];
     if (nearest.name)
-        return gm_fail(err, GM_EARG, "subset '%s' does not exist in the %s; did you mean '%s'?",
-                       name, where, nearest.name);
+        return gm_fail(err, GM_EARG, "subset '%s' does not exist in the %s%s", name, where,
+                       gm_nearest_advice(&nearest, "", advice));
     char names[120] = "";
     size_t shown = 0, used = 0;
     for (; shown < n; shown++) {

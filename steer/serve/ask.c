@@ -2,6 +2,7 @@
 #include "steer/serve/ask.h"
 
 #include "base/cli_config.h"
+#include "base/cli_nearest.h"
 
 #include <string.h>
 
@@ -78,6 +79,16 @@ static gm_status check_neutral(const gm_json *value, const char *name, const cha
     return status;
 }
 
+static gm_status refuse_member(const char *name, int where, gm_error *err)
+{
+    char advice[GM_ADVICE_BYTES];
+    gm_nearest nearest = gm_nearest_to(name);
+    for (size_t i = 0; i < sizeof read_members / sizeof *read_members; i++)
+        if (read_members[i].where & where) gm_nearest_offer(&nearest, read_members[i].name);
+    return gm_fail(err, GM_EARG, "'%s': '%s' is not supported%s", BODY, name,
+                   gm_nearest_advice(&nearest, "", advice));
+}
+
 static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *err)
 {
     const int where = a->chat ? IN_CHATS : IN_COMPLETIONS;
@@ -91,7 +102,7 @@ static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *e
         if (members[i].neutral == NULL) return GM_OK;
         return check_neutral(value, name, members[i].neutral, err);
     }
-    return gm_fail(err, GM_EARG, "'%s': '%s' is not supported", BODY, name);
+    return refuse_member(name, where, err);
 }
 
 /* ---- prompts ---- */
