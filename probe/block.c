@@ -18,6 +18,14 @@ void gm_probe_skip_names(const char *name[GM_PROBE_N_SKIPS])
     name[GM_PROBE_NOT_SAMPLED] = "not_sampled";
 }
 
+const char *gm_probe_skip_option(const char *name)
+{
+    if (strcmp(name, gm_skip_name(GM_SKIP_TOO_SHORT)) == 0) return " (under --min-tokens)";
+    if (strcmp(name, gm_skip_name(GM_SKIP_NO_TEXT)) == 0)
+        return " (no string in the one field that --text-field names for all lines)";
+    return "";
+}
+
 gm_status gm_probe_block_create(gm_probe_block **out, uint64_t number, gm_error *err)
 {
     *out = gm_alloc(1, sizeof **out);

@@ -14,6 +14,8 @@
 /* Reasons for leaving documents out: those of gm_skip but the first, and one more. */
 enum { GM_PROBE_NOT_SAMPLED = GM_N_SKIPS - 1, GM_PROBE_N_SKIPS = GM_N_SKIPS };
 void gm_probe_skip_names(const char *name[GM_PROBE_N_SKIPS]);
+/* In brackets, which option decided it, or "". */
+const char *gm_probe_skip_option(const char *name);
 
 enum { GM_BLOCK_MAX_TOKENS = 65536, GM_BLOCK_MAX_DOCUMENTS = 1024 };
 

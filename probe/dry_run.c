@@ -105,8 +105,7 @@ static void print_documents(const totals *t)
     printf("documents  %" PRIu64 ", %" PRIu64 " left out", t->documents, t->left_out);
     for (int i = 0; i < GM_PROBE_N_SKIPS; i++) {
         if (t->skipped[i] == 0) continue;
-        printf("%s%" PRIu64 " %s%s", before, t->skipped[i], name[i],
-               i == GM_SKIP_TOO_SHORT - 1 ? " (under --min-tokens)" : "");
+        printf("%s%" PRIu64 " %s%s", before, t->skipped[i], name[i], gm_probe_skip_option(name[i]));
         before = ", ";
     }
     putchar('\n');

@@ -140,7 +140,7 @@ static void print_summary(const gm_run *r, gm_trace *trace)
     for (size_t i = 0; i < skips->n; i++)
         if (skips->number[i] > 0)
             printf("left out: %" PRIu64 " %s%s\n", skips->number[i], skips->name[i],
-                   strcmp(skips->name[i], "too_short") == 0 ? " (under --min-tokens)" : "");
+                   gm_probe_skip_option(skips->name[i]));
 }
 
 static gm_status merge(gm_run *r, gm_error *err)
