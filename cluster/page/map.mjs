@@ -32,7 +32,7 @@ export function extent(atlas) {
 /** How much of the clusters lies in a rectangle of places: hidden(left, right, bottom, top) is a sum over
  * clusters of the share of their documents. Four look-ups in a table of sums, whatever the rectangle. */
 export function clusterShares(atlas) {
-    const row = CELLS + 1, sum = new Float32Array(row * row), size = new Map();
+    const row = CELLS + 1, sum = new Float64Array(row * row), size = new Map();
     for (let i = 0; i < atlas.n; i++) size.set(atlas.cluster[i], (size.get(atlas.cluster[i]) ?? 0) + 1);
     const cell = (place) => Math.min(CELLS, Math.max(0, Math.floor((place * CELLS) / (SIDE + 1))));
     for (let i = 0; i < atlas.n; i++)

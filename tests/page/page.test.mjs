@@ -177,6 +177,18 @@ test("how much of the clusters a rectangle holds", () => {
     assert.equal(of(-50, 600, -50, 600), "2.000");
 });
 
+test("among documents, where none lies, nothing of the clusters is hidden", () => {
+    const n = 3000, x = [], y = [];
+    for (let i = 0; i < n; i++) {
+        const [px, py] = [(i * 7919) % 60000, (i * 104729) % 60000];
+        const inHole = px > 20000 && px < 40000 && py > 20000 && py < 40000;
+        x.push(inHole ? px - 20000 : px), y.push(py);
+    }
+    const shares = clusterShares({n, x, y, cluster: x.map((_, i) => i % 46)});
+    for (let at = 21000; at < 38000; at += 1000)
+        assert.ok(Math.abs(shares(21000, 39000, at, at + 800)) < 1e-9);
+});
+
 test("cells sort as numbers, then as words, dashes last", () => {
     assert.deepEqual(["b", "10", "–", "9", "a"].sort(compareCells), ["9", "10", "a", "b", "–"]);
 });
