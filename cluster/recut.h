@@ -27,7 +27,7 @@ gm_status gm_recut_cluster(gm_clustering *out, gm_atlas_points *points, const gm
                            const gm_recut *how, gm_hdbscan_options *options, size_t *n_found,
                            gm_error *err) GM_MUST_USE;
 
-/* label (N) of documents from labels of points (M); -1 for documents that are none. */
+/* label (N) of documents from labels of points (M); -1 for documents that are at none. */
 void gm_recut_spread(int32_t *label, const gm_atlas_points *points, const int32_t *of_point,
                      size_t n);
 
