@@ -297,15 +297,13 @@ static bool number_at(const gm_json *list, int place, int64_t *out)
 
 /* Pairs that turn with an image's rows and with its columns alternate: if there are as many of one
  * as of the other, all turn in their order by the one position that text has. */
-static gm_status check_sections(const gm_json *config, const char *where, gm_error *err)
+static gm_status check_sections(const gm_json *angles, const char *where, gm_error *err)
 {
-    static const char key[] = "mrope_section";
-    const gm_json *angles = gm_json_find(config, "rope_parameters");
-    const gm_json *list = angles ? gm_json_find(angles, key) : NULL;
+    const gm_json *list = angles ? gm_json_find(angles, "mrope_section") : NULL;
     int64_t rows, columns;
     if (list && !(number_at(list, 0, &rows) && number_at(list, 1, &columns) && rows == columns))
-        return gm_fail(err, GM_EFORMAT, "'%s': '%s' does not begin with two equal numbers", where,
-                       key);
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': 'mrope_section' does not begin with two equal numbers", where);
     return GM_OK;
 }
 
@@ -318,7 +316,8 @@ static gm_status read_ernie_vision(const gm_json *config, const char *where, gm_
     gm_status status = GM_OK;
     int64_t width;
     GM_TRY(gm_expect_bool(config, "use_bias", false, where, err));
-    GM_TRY(check_sections(config, where, err));
+    GM_TRY(check_sections(gm_json_find(config, "rope_parameters"), where, err));
+    GM_TRY(check_sections(gm_json_find(config, "rope_scaling"), where, err));
     if (!number_at(gm_json_find(config, key), 0, &width) || width < 1 || width > GM_MAX_WIDTH)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is not a list that begins with the width of an expert",
                 where, key);

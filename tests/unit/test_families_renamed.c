@@ -90,14 +90,14 @@ static void omni_computes_qwen(void)
 /* ---- ERNIE-4.5-VL: a router as columns, experts, a router and a correction for images ---- */
 
 #define ERNIE MODELS "ernie-tiny"
-#define ERNIE_VISION(sections, widths)                                                            \
+#define ERNIE_VISION(angles, sections, widths)                                                    \
     "{\"architectures\":[\"Ernie4_5_VLMoeForConditionalGeneration\"],\"model_type\":"             \
     "\"ernie4_5_vl_moe\",\"image_token_id\":7,\"tie_word_embeddings\":true,\"text_config\":{"     \
     "\"bos_token_id\":1,\"hidden_size\":16,\"intermediate_size\":36,\"max_position_embeddings\":" \
     "128,\"mlp_layer_types\":[\"sparse\",\"sparse\",\"dense\"],\"moe_intermediate_size\":" widths \
     ",\"moe_k\":3,\"moe_norm_min\":0.7,\"moe_num_experts\":10,\"moe_num_shared_experts\":2,"      \
     "\"num_attention_heads\":4,\"num_hidden_layers\":3,\"num_key_value_heads\":2,"                \
-    "\"num_nextn_predict_layers\":1,\"rms_norm_eps\":0.001,\"rope_parameters\":{"                 \
+    "\"num_nextn_predict_layers\":1,\"rms_norm_eps\":0.001,\"" angles "\":{"                      \
     "\"mrope_section\":" sections ",\"rope_theta\":5000.0,\"rope_type\":\"default\"},"            \
     "\"tie_word_embeddings\":true,\"vocab_size\":290}}"
 
@@ -151,7 +151,7 @@ static void ernie_vision_computes_ernie(void)
         if (strcmp(t.name, "model.norm.weight") == 0)
             name_tensor(all, "model.vision_model.ln.weight", t);
     }
-    write_named(all, "ernie-vision", ERNIE_VISION("[1,1,0]", "[8,4]"));
+    write_named(all, "ernie-vision", ERNIE_VISION("rope_parameters", "[1,1,0]", "[8,4]"));
     gives_the_same("ernie-vision", ERNIE);
     for (size_t i = 0; i < n_mine; i++) gm_free(mine[i]);
     gm_checkpoint_close(c);
@@ -161,8 +161,12 @@ static void ernie_vision_computes_ernie(void)
 static void ernie_vision_refuses(void)
 {
     static const char *const cases[][2] = {
-        {ERNIE_VISION("[2,1,0]", "[8,4]"), "'mrope_section' does not begin with two equal"},
-        {ERNIE_VISION("[1,1,0]", "8"), "'moe_intermediate_size' is not a list that begins with"},
+        {ERNIE_VISION("rope_parameters", "[2,1,0]", "[8,4]"),
+         "'mrope_section' does not begin with two equal"},
+        {ERNIE_VISION("rope_scaling", "[2,1,0]", "[8,4]"),
+         "'mrope_section' does not begin with two equal"},
+        {ERNIE_VISION("rope_parameters", "[1,1,0]", "8"),
+         "'moe_intermediate_size' is not a list that begins with"},
         {"{\"architectures\":[\"Ernie4_5_VLMoeForConditionalGeneration\"],\"model_type\":"
          "\"ernie4_5_moe_vl\",\"moe_num_experts\":[64,64]}",
          "'text_config' is not an object"},
