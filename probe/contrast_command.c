@@ -36,8 +36,8 @@ static const char DETAILS[] =
     "--doc-tokens or under a plan: which experts changed? Documents are matched by their text,\n"
     "and every difference is within a pair, the first trace less the second.\n"
     "  gm-probe contrast tuned.trace.h5 --against-trace base.trace.h5 -o tuned.csv\n"
-    "By layer, moved is the share of choices that is on other experts (half the sum of all\n"
-    "differences, over K), and more and less count the experts that differ.\n";
+    "By layer, moved is the share of choices that is on other experts (half the sum of the\n"
+    "absolute differences, over K), and more and less count the experts that differ.\n";
 
 static const double MOST_BIAS = 2; /* as a plan's log-ratio is clipped */
 
@@ -55,7 +55,7 @@ typedef struct result {
     const contrast_options *options;
     gm_contrast_groups groups;
     gm_contrast_expert *expert; /* (L*E) */
-    bool models_differ;
+    bool models_differ;         /* as far as both traces say which theirs is */
 } result;
 
 /* How far one layer differs. */
@@ -254,8 +254,9 @@ static gm_status find_groups(result *r, gm_trace *trace, gm_trace *other, gm_err
     if (other == NULL)
         return gm_contrast_groups_of_subsets(&r->groups, trace, &o->a, &o->b, (gm_pairing)o->paired,
                                              err);
-    r->models_differ =
-        strcmp(gm_trace_get_info(trace)->model_digest, gm_trace_get_info(other)->model_digest) != 0;
+    const char *model = gm_trace_get_info(trace)->model_digest;
+    const char *model_of_other = gm_trace_get_info(other)->model_digest;
+    r->models_differ = *model && *model_of_other && strcmp(model, model_of_other) != 0;
     return gm_contrast_groups_of_traces(&r->groups, trace, other, &o->a, err);
 }
 
@@ -263,6 +264,7 @@ static void warn_of_few_pairs(const result *r)
 {
     const size_t n = r->groups.data.n_pairs;
     if (r->groups.data.pair == NULL || r->options->permutations == 0 || n > 64) return;
+    if (n < 2) return; /* refused */
     const double least =
         ldexp(2, -(int)n); /* one way and all signs reversed give the largest |t| */
     if (least > r->options->alpha)

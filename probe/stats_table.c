@@ -25,7 +25,7 @@ static void put_outputs(FILE *to, const gm_outputs *o, size_t l, size_t e)
     put(to, o->sum[l * o->E + e].largest);
 }
 
-/* Expert e of layer l, in subset s; s = S: in all documents. */
+/* Expert e of layer l in a subset, or where this is S in all documents. */
 static void put_row(FILE *to, const gm_stats *s, size_t subset, size_t l, size_t e)
 {
     const bool all = subset == s->S;

@@ -45,3 +45,8 @@ run gm-probe contrast t.h5 --against-trace olmoe.h5
 run gm-probe contrast t.h5 --against-trace absent.h5
 run gm-probe contrast t.h5 --against-trace t.h5 --subset soup --against ships
 run gm-probe contrast t.h5 --against-trace t.h5 --subset soup --paired next
+
+echo "-- a trace that does not say which model it is of:"
+gm-probe export olmoe.h5 --gates --texts -o olmoe.jsonl --quiet > /dev/null
+gm-probe import olmoe.jsonl --experts 16 -o unsaid.h5 --quiet > /dev/null
+gm-probe contrast olmoe.h5 --against-trace unsaid.h5 --json | grep -o '"models_differ":[a-z]*'

@@ -30,8 +30,11 @@ grep ships c.jsonl | head -n 8 | awk -F '"' '{
     print (NR == 3 ? "salt" : "salt onion salt " $4) > ("pairs/salty/" NR ".txt") }'
 gm-probe collect --model "$TINY" --corpus pairs --min-tokens 20 --quiet --record counts -o p.h5 > /dev/null
 gm-probe contrast p.h5 --subset salty --paired name --top 2 --permutations 199
-gm-probe contrast p.h5 --subset salty --paired name --permutations 199 --json | grep -o '"pairs": [0-9]*'
+gm-probe contrast p.h5 --subset salty --paired name --permutations 199 --json | grep -o '"pairs":[0-9]*'
 run gm-probe contrast p.h5 --subset salty --paired line
+mkdir -p one/plain one/salty && cp pairs/plain/1.txt one/plain && cp pairs/salty/1.txt one/salty
+gm-probe collect --model "$TINY" --corpus one --min-tokens 20 --quiet --record counts -o one.h5 > /dev/null
+run gm-probe contrast one.h5 --subset salty --paired name
 run gm-probe contrast t.h5 --subset soup --against ships --paired next --top 1
 
 echo "-- as a plan:"
