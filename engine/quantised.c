@@ -128,7 +128,7 @@ out:
     return status;
 }
 
-/* As above. */
+/* As read_activations, but no model is published with fixed scales in this form alone. */
 static gm_status check_activations(const gm_json *group, const char *where, gm_error *err)
 {
     const gm_json *part = gm_json_find(group, "input_activations");

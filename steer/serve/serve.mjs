@@ -135,7 +135,7 @@ function markList() {
 function moveInList(event) {
     const buttons = [...at("list").querySelectorAll("button")], i = buttons.indexOf(document.activeElement);
     const to = { ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: buttons.length - 1 }[event.key];
-    if (i < 0 || buttons[to] === undefined) return;
+    if (i < 0 || buttons[to] === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     buttons[to].focus();
 }

@@ -86,37 +86,37 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
     const gm_cost *cost = &o->plan->cost[GM_NEUTRAL];
     char name[GM_TOPIC_NAME_BYTES];
     gm_topic_show(name, t);
-    GM_TRY(gm_text_printf(text, err, "%c%s, %s: at dose %g the plan %s. ", name[0] - 'a' + 'A',
+    GM_TRY(gm_text_printf(text, err, "%c%s, %s: at dose %g the plan %s.", name[0] - 'a' + 'A',
                           name + 1, show(t->domain).text, t->dose, what_it_does(o)));
     if (s->n_choosing && !t->affordable)
         GM_TRY(gm_text_printf(text, err,
-                              "No dose is within the limit of %g nats a token; "
-                              "the smallest is shown. ",
+                              " No dose is within the limit of %g nats a token; "
+                              "the smallest is shown.",
                               s->protocol->max_kl));
     if (s->n_choosing && t->affordable && !o->within_kl)
         GM_TRY(gm_text_printf(text, err,
-                              "It was within the limit of %g nats a token on the texts it was "
-                              "chosen on, but is not on others. ",
+                              " It was within the limit of %g nats a token on the texts it was "
+                              "chosen on, but is not on others.",
                               s->protocol->max_kl));
     GM_TRY(gm_text_printf(
         text, err,
-        "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draw%s; "
+        " Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draw%s; "
         "share %.0f %% against %.0f %%. "
-        "It changes predictions on neutral text by %.2f nats a token, %s. ",
+        "It changes predictions on neutral text by %.2f nats a token, %s.",
         o->plan->shift, o->plan->shift_lo, o->plan->shift_hi, o->random_shift, o->p, o->n_draws,
         gm_plural(o->n_draws), 100 * o->plan->share, 100 * o->base_share, cost->kl_mean,
         cost_words(cost->kl_mean)));
     if (!isnan(o->random_equal_kl))
-        GM_TRY(gm_text_printf(text, err, "Random experts at the same cost: %+.2f. ",
+        GM_TRY(gm_text_printf(text, err, " Random experts at the same cost: %+.2f.",
                               o->random_equal_kl));
     if (o->has_others)
         GM_TRY(gm_text_add(text,
-                           o->own_largest ? "Its own topic gains most. "
-                                          : "Another topic gains as much or more. ",
+                           o->own_largest ? " Its own topic gains most."
+                                          : " Another topic gains as much or more.",
                            err));
-    if (!o->zero_same) GM_TRY(gm_text_add(text, "DOSE 0 CHANGED THE TEXTS. ", err));
+    if (!o->zero_same) GM_TRY(gm_text_add(text, " DOSE 0 CHANGED THE TEXTS.", err));
     if (!isnan(o->reverse_shift))
-        GM_TRY(gm_text_printf(text, err, "Reversed: %+.2f%s.", o->reverse_shift,
+        GM_TRY(gm_text_printf(text, err, " Reversed: %+.2f%s.", o->reverse_shift,
                               o->reverse_lowers ? "" : ", which is not below 0"));
 out:
     return status;

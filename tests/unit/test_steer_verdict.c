@@ -176,7 +176,7 @@ static void all_that_is_printed(void)
         "few draws. Log-odds -0.50 (95 %: -0.50 to -0.50), random -0.25, p 0.750 over 3 "
         "draws; share 0 % against 0 %. It changes predictions on neutral text by 0.70 nats a "
         "token, more than 3-bit quantisation does. Another topic gains as much or more. DOSE "
-        "0 CHANGED THE TEXTS. \n"
+        "0 CHANGED THE TEXTS.\n"
         "\n"
         "shift of log-odds: steered towards (row), judged for (column)\n"
         "         4      +1\n"
