@@ -179,12 +179,12 @@ def check_shape(reader):
     """The map is as tall as the documents lie, and labels leave clusters to be seen, on a narrow screen too."""
     page = reader.page
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function("document.getElementById('labels').viewBox.baseVal.width < 390", timeout=5_000)
+    page.wait_for_function("() => document.getElementById('labels').viewBox.baseVal.width < 390", timeout=5_000)
     shape = page.evaluate("Number(document.getElementById('map').style.getPropertyValue('--shape'))")
     _, _, width, height = reader.box("#map")
     assert abs(height - min(max(width / shape, 320), 0.8 * 844)) < 2, (width, height, shape)
     page.set_viewport_size({"width": 1400, "height": 1000})
-    page.wait_for_function("document.getElementById('labels').viewBox.baseVal.width > 390", timeout=5_000)
+    page.wait_for_function("() => document.getElementById('labels').viewBox.baseVal.width > 390", timeout=5_000)
 
 
 def check_heads(reader):
