@@ -13,48 +13,21 @@ static const char *const partial_keys[] = {"type", "rope_type", "rope_theta", pa
 /* Positions of images have three parts, by which pairs turn in turn; those of text are the same. */
 static const char *const grid_keys[] = {
     "type", "rope_type", "rope_theta", part_key, "mrope_section", "mrope_interleaved", NULL};
-static const char *const yarn_keys[] = {
-    "type",      "rope_type",        "rope_theta", "factor",   "original_max_position_embeddings",
-    "beta_fast", "attention_factor", "beta_slow",  "truncate", NULL,
-};
+
+#define YARN_KEYS                                                                                 \
+    "type", "rope_type", "rope_theta", "factor", "original_max_position_embeddings", "beta_fast", \
+        "attention_factor", "beta_slow", "truncate"
+#define DEEPSEEK_YARN_KEYS YARN_KEYS, "mscale", "mscale_all_dim"
+
+static const char *const yarn_keys[] = {YARN_KEYS, NULL};
+static const char *const deepseek_yarn_keys[] = {DEEPSEEK_YARN_KEYS, NULL};
+/* The last three are read by the family, or say again what it reads. */
+static const char *const growing_yarn_keys[] = {DEEPSEEK_YARN_KEYS, "llama_4_scaling_beta",
+                                                "max_position_embeddings", part_key, NULL};
 
 static const char *const llama_keys[] = {
     "type",   "rope_type",       "rope_theta",       "original_max_position_embeddings",
     "factor", "low_freq_factor", "high_freq_factor", NULL,
-};
-
-static const char *const deepseek_yarn_keys[] = {
-    "type",
-    "rope_type",
-    "rope_theta",
-    "factor",
-    "original_max_position_embeddings",
-    "beta_fast",
-    "attention_factor",
-    "beta_slow",
-    "truncate",
-    "mscale",
-    "mscale_all_dim",
-    NULL,
-};
-
-/* The last three are read by the family, or say again what it reads. */
-static const char *const growing_yarn_keys[] = {
-    "type",
-    "rope_type",
-    "rope_theta",
-    "factor",
-    "original_max_position_embeddings",
-    "beta_fast",
-    "attention_factor",
-    "beta_slow",
-    "truncate",
-    "mscale",
-    "mscale_all_dim",
-    "llama_4_scaling_beta",
-    "max_position_embeddings",
-    "partial_rotary_factor",
-    NULL,
 };
 
 /* What stands beside alpha is idle. */

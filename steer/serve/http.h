@@ -30,7 +30,8 @@ typedef struct gm_http_options {
     const gm_http_file *file; /* (n_files) */
     size_t n_files;
     /* A connection on which nothing moves is closed after so many seconds, where nothing is asked
-     * or in the middle of a request; never while it waits for an answer. */
+     * or in the middle of a request (with libmicrohttpd 1.0.1 idle_seconds there, too); never while
+     * it waits for an answer. */
     unsigned idle_seconds, request_seconds;
 } gm_http_options;
 
