@@ -49,7 +49,9 @@ static inline double *golden_read(const golden_file *file, const char *name, siz
     const gm_json *offset = gm_json_first(gm_json_find(entry, "data_offsets"));
     gm_json_i64(offset, &begin);
     gm_json_i64(gm_json_next(offset), &end);
-    size_t size = strcmp(dtype, "F64") == 0 ? 8 : strcmp(dtype, "U8") == 0 ? 1 : 4;
+    const bool is_signed = strcmp(dtype, "I8") == 0,
+               is_byte = is_signed || strcmp(dtype, "U8") == 0;
+    size_t size = strcmp(dtype, "F64") == 0 ? 8 : is_byte ? 1 : 4;
     *n = (size_t)(end - begin) / size;
     double *out = gm_alloc(*n, sizeof *out);
     for (size_t i = 0; out && i < *n; i++) {
@@ -59,7 +61,7 @@ static inline double *golden_read(const golden_file *file, const char *name, siz
         if (size == 8) {
             memcpy(&out[i], at, sizeof out[i]);
         } else if (size == 1) {
-            out[i] = (unsigned char)*at;
+            out[i] = is_signed ? (signed char)*at : (unsigned char)*at;
         } else if (strcmp(dtype, "F32") == 0) {
             memcpy(&f, at, sizeof f);
             out[i] = (double)f;

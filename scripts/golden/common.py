@@ -19,11 +19,38 @@ def versions(*packages):
     return found
 
 
-def write_json(path, value, indent=1):
+def short_json(value, most=120):
+    """JSON with sorted keys in lines of at most `most` characters where its values allow it, as many as fit in each."""
+    line = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    if len(line) <= most or not isinstance(value, (dict, list)):
+        return line
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}:{short_json(value[key], most)}" for key in sorted(value)]
+    else:
+        items = [short_json(item, most) for item in value]
+    lines = [items[0]]
+    for item in items[1:]:
+        if len(lines[-1]) - lines[-1].rfind("\n") + len(item) <= most:
+            lines[-1] += "," + item
+        else:
+            lines.append(item)
+    return ("{%s}" if isinstance(value, dict) else "[%s]") % ",\n".join(lines)
+
+
+def write_json(path, value, indent=None):
     """Writes JSON with sorted keys and a final newline, so that the same value gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) if indent else short_json(value)
     path.write_text(text + "\n")
+
+
+def narrow(tensors):
+    """The same tensors, whole numbers in one byte each where all of them fit."""
+    def fits(array, dtype):
+        return array.dtype.kind in "iu" and np.iinfo(dtype).min <= array.min() and array.max() <= np.iinfo(dtype).max
+
+    as_bytes = {name: next((t for t in (np.uint8, np.int8) if fits(a, t)), a.dtype) for name, a in tensors.items()}
+    return {name: a.astype(as_bytes[name]) for name, a in tensors.items()}
 
 
 def write_tensors(path, tensors, metadata=None):

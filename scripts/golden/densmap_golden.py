@@ -81,6 +81,6 @@ def make(folder):
             xy = descend(iris, distance, start, radius, EPOCHS, 1.0, state, how)
             info[name].append({"trustworthiness": round(float(trustworthiness(iris, xy, n_neighbors=K)), 4),
                                "density": round(correlation(distance, xy), 4)})
-    common.write_tensors(folder / "densmap.safetensors", tensors)
+    common.write_tensors(folder / "densmap.safetensors", common.narrow(tensors))
     common.write_json(folder / "densmap.json", info)
     print("densmap:", {key: info[key] for key in ("densmap", "plain")})

@@ -301,7 +301,7 @@ def pack(sequences, runs):
     tensors["nll"] = all_nll(runs, sequences).numpy()
     for key in ("router_logits", "expert_id", "gate", "topk_mass", "margin"):
         tensors[key] = torch.cat([r[key] for r in runs], dim=1).numpy()
-    tensors["expert_id"] = tensors["expert_id"].astype(np.int32)
+    tensors["expert_id"] = tensors["expert_id"].astype(np.uint8)
     return tensors
 
 
@@ -319,7 +319,7 @@ def steer(tensors, info, config, model, ids, seed):
         tensors[f"steer.{mode}.logits"] = run["logits"][-1:].numpy()  # what is before shows in the routers
         for key in ("gate", "topk_mass", "margin"):
             tensors[f"steer.{mode}.{key}"] = run[key].numpy()
-        tensors[f"steer.{mode}.expert_id"] = run["expert_id"].numpy().astype(np.int32)
+        tensors[f"steer.{mode}.expert_id"] = run["expert_id"].numpy().astype(np.uint8)
         same = torch.sort(run["expert_id"], -1).values == torch.sort(plain["expert_id"], -1).values
         info["steered"][mode] = {
             "logits_move": round(difference([run["logits"]], [plain["logits"]]), 4),

@@ -88,6 +88,6 @@ def widened_folder(folder, config, weights):
         return
     with tempfile.TemporaryDirectory() as other:
         other = pathlib.Path(other)
-        common.write_json(other / "config.json", {k: v for k, v in config.items() if k != "quantization_config"})
+        common.write_json(other / "config.json", {k: v for k, v in config.items() if k != "quantization_config"}, indent=2)
         save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
         yield other

@@ -232,7 +232,7 @@ def make(folder):
         if truth is not None:
             labels = tensors[f"case{len(cases) - 1}.label"]
             cases[-1]["fowlkes_mallows"] = round(float(fowlkes_mallows_score(truth, labels)), 4)
-    common.write_tensors(folder / "hdbscan.safetensors", tensors)
+    common.write_tensors(folder / "hdbscan.safetensors", common.narrow(tensors))
     common.write_json(folder / "hdbscan.json", {
         "cases": cases, "versions": common.versions("hdbscan", "scikit-learn", "fast_hdbscan", "numpy")})
     for case in cases:

@@ -111,6 +111,6 @@ def make(folder):
     add_layout(tensors, info, "digits", digits, euclidean(digits), 500)
     for n_isolated in (1, 5):
         disconnected(tensors, n_isolated)
-    common.write_tensors(folder / "map.safetensors", tensors)
+    common.write_tensors(folder / "map.safetensors", common.narrow(tensors))
     common.write_json(folder / "map.json", info)
     print("map:", {key: value for key, value in info.items() if key != "versions"})

@@ -58,7 +58,12 @@ def encode_all(tokenizer, long_too, full):
 
 
 def decode_all(tokenizer, encoded, seed):
-    """Decoded text of the ids of every input (by name), then of random ids: of the whole vocabulary and of bytes."""
+    """Decoded text of the ids of every input (by name), then of random ids: of the whole vocabulary and of bytes.
+
+    The input itself isn't said again: where it is what all ids give, or its end after what is "before" it; without special
+    tokens the text is then the input, too, or else the same as with them, unless it is said.
+    """
+    texts = dict(nasty.texts())
     rows = [({"name": entry["name"]}, entry["ids"]) for entry in encoded if entry.get("ids")]
     rng = np.random.Generator(np.random.PCG64(seed))
     size = tokenizer.get_vocab_size()
@@ -69,10 +74,15 @@ def decode_all(tokenizer, encoded, seed):
         rows.append(({"ids": ids}, ids))
     results = []
     for entry, ids in rows:
-        entry["keep_special"] = b64(tokenizer.decode(ids, skip_special_tokens=False))
-        skipped = b64(tokenizer.decode(ids, skip_special_tokens=True))
-        if skipped != entry["keep_special"]:
-            entry["skip_special"] = skipped
+        kept, skipped = (tokenizer.decode(ids, skip_special_tokens=skip) for skip in (False, True))
+        text = texts.get(entry.get("name"))
+        if text is None or not kept.endswith(text):
+            entry["keep_special"] = b64(kept)
+            text = kept
+        elif kept != text:
+            entry["before"] = b64(kept.removesuffix(text))
+        if skipped != text:
+            entry["skip_special"] = b64(skipped)
         results.append(entry)
     return results
 

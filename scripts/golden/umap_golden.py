@@ -193,7 +193,7 @@ def make(folder):
         info["curve"].append({"min_dist": min_dist, "spread": spread, "a": float(a), "b": float(b)})
     info["smooth_iris_first_10"] = smooth_iris_rows(iris)
     info["tau_rand_int"] = tau_vectors()
-    common.write_tensors(folder / "umap.safetensors", tensors)
+    common.write_tensors(folder / "umap.safetensors", common.narrow(tensors))
     common.write_json(folder / "umap.json", info)
     print(f"umap: iris trustworthiness {info['iris']['trustworthiness_of_umap']}, "
           f"spectral {info['iris100']['spectral_against_umap']:.1g} {info['usage']['spectral_against_umap']:.1g}")

@@ -216,10 +216,10 @@ static void check_pieces(const bench *b, const gm_ids *ids, const gm_text *whole
 }
 
 /* All at once, and token by token. */
-static void check_decoded(const bench *b, const gm_ids *ids, bool skip, const char *base64)
+static void check_decoded(const bench *b, const gm_ids *ids, bool skip, const gm_text *want)
 {
     gm_error err = {0};
-    gm_text want = from_base64(base64), whole = {0}, streamed = {0};
+    gm_text whole = {0}, streamed = {0};
     gm_stream stream;
     CHECK_OK(gm_decode(b->tokenizer, ids->at, ids->n, skip, &whole, &err), err);
     gm_stream_init(&stream, b->tokenizer, skip);
@@ -231,13 +231,32 @@ static void check_decoded(const bench *b, const gm_ids *ids, bool skip, const ch
     gm_stream_clear(&stream);
 
     if (!skip) check_pieces(b, ids, &whole);
-    CHECK_INT(whole.n, want.n);
-    CHECK_INT(streamed.n, want.n);
-    if (whole.n == want.n) CHECK_BYTES(whole.at, want.at, want.n);
-    if (streamed.n == want.n) CHECK_BYTES(streamed.at, want.at, want.n);
-    gm_text_clear(&want);
+    CHECK_INT(whole.n, want->n);
+    CHECK_INT(streamed.n, want->n);
+    if (whole.n == want->n) CHECK_BYTES(whole.at, want->at, want->n);
+    if (streamed.n == want->n) CHECK_BYTES(streamed.at, want->at, want->n);
     gm_text_clear(&whole);
     gm_text_clear(&streamed);
+}
+
+/* The text with special tokens: said, or the input after what is said to come before it. */
+static gm_text kept_of(const bench *b, const gm_json *entry)
+{
+    const char *said = text_of(entry, "keep_special"), *before = text_of(entry, "before");
+    if (said) return from_base64(said);
+    gm_text out = from_base64(before ? before : ""), input = input_named(b, text_of(entry, "name"));
+    CHECK(gm_text_append(&out, input.at, input.n, NULL) == GM_OK);
+    gm_text_clear(&input);
+    return out;
+}
+
+/* And without them: said, or the same less what comes before the input. */
+static gm_text skipped_of(const bench *b, const gm_json *entry)
+{
+    const char *said = text_of(entry, "skip_special");
+    if (said) return from_base64(said);
+    if (text_of(entry, "keep_special")) return kept_of(b, entry);
+    return input_named(b, text_of(entry, "name"));
 }
 
 static void check_decode(const bench *b)
@@ -247,10 +266,11 @@ static void check_decode(const bench *b)
         const gm_json *list = gm_json_find(entry, "ids");
         gm_ids own = list ? ids_of(list) : (gm_ids){0};
         const gm_ids *ids = list ? &own : encoded_named(b, text_of(entry, "name"));
-        check_decoded(b, ids, false, text_of(entry, "keep_special"));
-        const bool same =
-            gm_json_find(entry, "skip_special") == NULL; /* they differ where it stands */
-        check_decoded(b, ids, true, text_of(entry, same ? "keep_special" : "skip_special"));
+        gm_text kept = kept_of(b, entry), skipped = skipped_of(b, entry);
+        check_decoded(b, ids, false, &kept);
+        check_decoded(b, ids, true, &skipped);
+        gm_text_clear(&kept);
+        gm_text_clear(&skipped);
         gm_ids_clear(&own);
     }
 }
