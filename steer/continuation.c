@@ -176,8 +176,8 @@ static size_t certain_bytes(const gm_continuation *c, const gm_continue_options 
 
 static void show(gm_continuation *c, const gm_continue_options *o, size_t up_to)
 {
-    if (o->said && up_to > c->shown)
-        o->said(o->said_context, c, c->text.at + c->shown, up_to - c->shown);
+    if (o->on_text && up_to > c->shown)
+        o->on_text(o->on_text_context, c, c->text.at + c->shown, up_to - c->shown);
     if (up_to > c->shown) c->shown = up_to;
 }
 
@@ -316,8 +316,9 @@ static gm_status step(loop *l, size_t *done, gm_error *err)
     }
     const gm_result result = {.sampled = l->sampled};
     GM_TRY(gm_session_step(l->session, l->segment, n_segments, &l->record, &result, err));
-    if (o->seen)
-        GM_TRY(o->seen(o->seen_context, l->segment, l->owner, n_segments, &l->record, rows, err));
+    if (o->on_rows)
+        GM_TRY(o->on_rows(o->on_rows_context, l->segment, l->owner, n_segments, &l->record, rows,
+                          err));
 
     for (size_t s = 0; s < n_segments; s++) {
         gm_continuation *c = l->owner[s];
@@ -338,7 +339,7 @@ static gm_status step(loop *l, size_t *done, gm_error *err)
         (*done)++;
     }
     l->n_open = kept;
-    if (o->ended && kept < n_open) o->ended(o->ended_context);
+    if (o->on_end && kept < n_open) o->on_end(o->on_end_context);
 out:
     return status;
 }
@@ -346,7 +347,7 @@ out:
 gm_status gm_continue_check(const gm_continue_options *o, gm_error *err)
 {
     if (gm_interrupted()) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
-    if (o->wanted && !o->wanted(o->wanted_context))
+    if (o->keep_going && !o->keep_going(o->keep_going_context))
         return gm_fail(err, GM_EINTERRUPTED, "nobody waits for the texts any more");
     return GM_OK;
 }

@@ -39,20 +39,20 @@ typedef struct gm_continuation {
 void gm_continuation_clear(gm_continuation *c);
 
 /* Called with each piece of text that is certain: n bytes, whole characters. */
-typedef void gm_said(void *context, const gm_continuation *c, const char *bytes, size_t n);
+typedef void gm_on_text(void *context, const gm_continuation *c, const char *bytes, size_t n);
 
 /* Called after each step in which some of the list ended (their end is not GM_END_NONE); their
  * texts are whole. */
-typedef void gm_ended(void *context);
+typedef void gm_on_end(void *context);
 
-/* Asked before each step; false: nobody waits for the texts any more. */
-typedef bool gm_wanted(void *context);
+/* Called before each step; false cancels the rest. */
+typedef bool gm_keep_going(void *context);
 
 /* Called after each step with its rows as the routers saw them: `record` (L,T,K), T = n_rows,
  * segment after segment; owner (n_segments). */
-typedef gm_status gm_rows_seen(void *context, const gm_segment *segments,
-                               gm_continuation *const *owner, size_t n_segments,
-                               const gm_record *record, size_t n_rows, gm_error *err);
+typedef gm_status gm_on_rows(void *context, const gm_segment *segments,
+                             gm_continuation *const *owner, size_t n_segments,
+                             const gm_record *record, size_t n_rows, gm_error *err);
 
 typedef struct gm_continue_options {
     int threads;
@@ -65,14 +65,14 @@ typedef struct gm_continue_options {
     size_t n_stop;
     const char *const *stop_string; /* (n_stop_strings) texts that end it */
     size_t n_stop_strings;
-    gm_said *said; /* may be NULL */
-    void *said_context;
-    gm_ended *ended; /* may be NULL */
-    void *ended_context;
-    gm_rows_seen *seen; /* may be NULL */
-    void *seen_context;
-    gm_wanted *wanted; /* may be NULL */
-    void *wanted_context;
+    gm_on_text *on_text; /* may be NULL */
+    void *on_text_context;
+    gm_on_end *on_end; /* may be NULL */
+    void *on_end_context;
+    gm_on_rows *on_rows; /* may be NULL */
+    void *on_rows_context;
+    gm_keep_going *keep_going; /* may be NULL */
+    void *keep_going_context;
     bool quiet; /* no progress line */
 } gm_continue_options;
 
@@ -81,13 +81,13 @@ typedef struct gm_continue_options {
 gm_status gm_continue_fits(const gm_continuation *list, size_t n, const gm_model_info *info,
                            gm_error *err) GM_MUST_USE;
 
-/* Run them all. Errors: those of gm_continue_fits; GM_EINTERRUPTED (by a signal, or not
- * wanted), GM_EMEM, those of the engine. */
+/* Run them all. Errors: those of gm_continue_fits; GM_EINTERRUPTED (by a signal, or
+ * cancelled), GM_EMEM, those of the engine. */
 gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
                       const gm_tokenizer *tokenizer, const gm_continue_options *options,
                       gm_error *err) GM_MUST_USE;
 
-/* GM_EINTERRUPTED when a signal came, or the texts are not wanted. */
+/* GM_EINTERRUPTED after a signal, or when options->keep_going says no. */
 gm_status gm_continue_check(const gm_continue_options *options, gm_error *err) GM_MUST_USE;
 
 /* Token t of a continuation, its prompt first; and what it counts as: GM_PHASE_... */

@@ -63,7 +63,7 @@ static void print_prompt(const gm_prompt *prompt, bool chat)
     if (chat) putchar('\n');
 }
 
-static void say_now(void *context, const gm_continuation *c, const char *bytes, size_t n)
+static void print_now(void *context, const gm_continuation *c, const char *bytes, size_t n)
 {
     pending *e = context;
     (void)c;
@@ -157,21 +157,22 @@ static gm_status run(const request *r, gm_stage *stage, const gm_prompts *prompt
     pending before = {r->echo ? prompts->at : NULL, r->stage.chat};
     queue several = {r, list, prompts, 0};
     if (streams) {
-        options.said = say_now;
-        options.said_context = &before;
+        options.on_text = print_now;
+        options.on_text_context = &before;
         options.quiet = true;
     } else if (!r->stage.json) {
         options.quiet = options.quiet || isatty(STDOUT_FILENO); /* both would share a line */
-        options.ended = print_ended;
-        options.ended_context = &several;
+        options.on_end = print_ended;
+        options.on_end_context = &several;
     }
     if (r->record) {
         GM_TRY(gm_recorder_create(&recorder, stage, list, n, err));
-        options.seen = gm_recorder_seen;
-        options.seen_context = recorder;
+        options.on_rows = gm_recorder_on_rows;
+        options.on_rows_context = recorder;
     }
     status = gm_continue(list, n, stage->model, stage->tokenizer, &options, err);
-    if (streams && (status == GM_OK || status == GM_EINTERRUPTED)) say_now(&before, list, "\n", 1);
+    if (streams && (status == GM_OK || status == GM_EINTERRUPTED))
+        print_now(&before, list, "\n", 1);
     GM_TRY(status);
     if (r->stage.json) GM_TRY(print_json(list, prompts, stage, plan, err));
     if (r->record)

@@ -46,7 +46,7 @@ static gm_status answer(dialogue *d, const char *text, size_t n, gm_error *err)
     const gm_edit edit = gm_stage_edit(d->plan);
     gm_continue_options options = gm_stage_continue(d->stage, &edit, 1);
     options.schedules = &d->plan->schedule;
-    options.said = say;
+    options.on_text = say;
     options.quiet = true;
 
     if (gm_utf8_valid(text, n) != n) GM_FAIL(GM_EFORMAT, "the prompt is not valid UTF-8");

@@ -94,8 +94,9 @@ static void copy_row(gm_recorder *r, size_t at, const gm_record *record, size_t 
     r->bad[at] = record->bad[t];
 }
 
-gm_status gm_recorder_seen(void *context, const gm_segment *segments, gm_continuation *const *owner,
-                           size_t n_segments, const gm_record *record, size_t n_rows, gm_error *err)
+gm_status gm_recorder_on_rows(void *context, const gm_segment *segments,
+                              gm_continuation *const *owner, size_t n_segments,
+                              const gm_record *record, size_t n_rows, gm_error *err)
 {
     gm_recorder *r = context;
     size_t t = 0;

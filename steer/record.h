@@ -11,10 +11,10 @@ gm_status gm_recorder_create(gm_recorder **out, const gm_stage *stage, const gm_
                              size_t n, gm_error *err) GM_MUST_USE;
 void gm_recorder_free(gm_recorder *recorder);
 
-/* A gm_rows_seen; context is the recorder. */
-gm_status gm_recorder_seen(void *context, const gm_segment *segments, gm_continuation *const *owner,
-                           size_t n_segments, const gm_record *record, size_t n_rows,
-                           gm_error *err);
+/* A gm_on_rows whose context is the recorder. */
+gm_status gm_recorder_on_rows(void *context, const gm_segment *segments,
+                              gm_continuation *const *owner, size_t n_segments,
+                              const gm_record *record, size_t n_rows, gm_error *err);
 
 /* Write what was seen: a document a continuation, its prompt and what was generated
  * (the last token was never fed, so it has no row). `command` is the command line. Errors

@@ -69,26 +69,26 @@ static gm_status try_plans(const gm_stage *stage, const gm_opt_list *plans, gm_e
 static gm_status serve(request *r, gm_stage *stage, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_plan own = {0};
+    gm_plan default_plan = {0};
     char **name = gm_alloc(r->plans.n, sizeof *name);
     if (name == NULL && r->plans.n > 0) GM_FAIL(GM_EMEM, "no memory for %zu plans", r->plans.n);
     GM_TRY(name_plans(name, &r->plans, err));
     GM_TRY(gm_stage_open(stage, &r->stage, err));
-    GM_TRY(gm_stage_plan(&own, stage, &r->recipe, NULL, err));
+    GM_TRY(gm_stage_plan(&default_plan, stage, &r->recipe, NULL, err));
     GM_TRY(try_plans(stage, &r->plans, err));
     GM_TRY(gm_http_check(r->address, (int)r->port, err));
     GM_TRY(gm_stage_load(stage, err));
-    const gm_host host = {.stage = stage,
-                          .own = &own,
-                          .plan_path = r->plans.at,
-                          .plan_name = (const char *const *)name,
-                          .n_plans = r->plans.n};
+    const gm_server server = {.stage = stage,
+                              .default_plan = &default_plan,
+                              .plan_path = r->plans.at,
+                              .plan_name = (const char *const *)name,
+                              .n_plans = r->plans.n};
     const gm_serve_options how = {r->address, (int)r->port, r->stage.quiet};
-    GM_TRY(gm_serve(&host, &how, err));
+    GM_TRY(gm_serve(&server, &how, err));
 out:
     for (size_t i = 0; name && i < r->plans.n; i++) gm_free(name[i]);
     gm_free(name);
-    gm_plan_clear(&own);
+    gm_plan_clear(&default_plan);
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* http.c - see http.h. */
 #include "steer/serve/http.h"
 
-#include "steer/serve/reply.h"
+#include "steer/serve/response.h"
 
 #include <microhttpd.h>
 
@@ -16,38 +16,38 @@
 #include <time.h>
 #include <unistd.h>
 
-/* More connections than requests may wait: who is too many is told so. */
-enum { MOST_CONNECTIONS = 256, PIECE_BYTES = 1 << 14 };
+/* More connections than requests may wait, so that one too many gets an error. */
+enum { MAX_CONNECTIONS = 256, CHUNK_BYTES = 1 << 14 };
 
 typedef enum MHD_Result result;
 
 struct gm_http {
     gm_http_options options;
     struct MHD_Daemon *daemon;
-    bool local;          /* listens to this machine alone */
-    atomic_size_t asked; /* requests whose answers have not been sent */
+    bool local;              /* listens to this machine alone */
+    atomic_size_t n_pending; /* requests whose responses have not been sent */
 };
 
-/* One request that is being read. */
-typedef struct call {
+/* The body of a request, while it arrives. */
+typedef struct upload {
     gm_text body;
     bool too_large, no_memory;
-} call;
+} upload;
 
-/* After how many seconds in which nothing moves a connection is closed. libmicrohttpd can neither
+/* After how many idle seconds a connection is closed. libmicrohttpd can neither
  * close the oldest of many connections nor, where all come from one machine, count by address:
- * those that ask nothing have little time. In 1.0.1 this has no effect: the limit is that of the
+ * those without a request have little time. In 1.0.1 this has no effect: the limit is that of the
  * start, idle_seconds, always. */
-static void set_patience(struct MHD_Connection *c, unsigned seconds)
+static void set_timeout(struct MHD_Connection *c, unsigned seconds)
 {
     MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
 
-/* ---- replies ---- */
+/* ---- responses ---- */
 
 static const char JSON[] = "application/json", EVENTS[] = "text/event-stream";
 
-/* What goes with every answer: pages load from here alone, and no answer is kept or guessed at. */
+/* Of every response: pages load from here alone, and nothing is cached or sniffed. */
 static const char *const headers[][2] = {
     {"Cache-Control", "no-store"},
     {"X-Content-Type-Options", "nosniff"},
@@ -73,7 +73,7 @@ static struct MHD_Response *error_response(const char *sentence)
     gm_error none = {0};
     gm_text text = {0};
     struct MHD_Response *response = NULL;
-    if (gm_reply_error(&text, sentence, &none) == GM_OK)
+    if (gm_response_error(&text, sentence, &none) == GM_OK)
         response = MHD_create_response_from_buffer(text.n, text.at, MHD_RESPMEM_MUST_COPY);
     gm_text_clear(&text);
     return response;
@@ -94,96 +94,96 @@ static result refuse_method(struct MHD_Connection *c, const char *allowed)
     return send_response(c, MHD_HTTP_METHOD_NOT_ALLOWED, JSON, response);
 }
 
-/* ---- answers that a job gives ---- */
+/* ---- responses that a job writes ---- */
 
-/* Who waits for a job: freed with the response. */
-typedef struct waiting {
+/* A response's source; freed with it. */
+typedef struct job_reader {
     gm_job *job;
     int socket;
-    double rest_seconds;
-} waiting;
+    double keep_alive_seconds;
+} job_reader;
 
 /* A peer that has closed its side reads nothing any more. */
-static bool still_there(void *context)
+static bool is_connected(void *context)
 {
-    const waiting *w = context;
+    const job_reader *r = context;
     char byte;
-    const ssize_t n = recv(w->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    const ssize_t n = recv(r->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
 }
 
-/* The library looks at the clock when this is over, and would close what it was waiting for: a
- * stream that rests says an empty comment in time. */
+/* An MHD_ContentReaderCallback. The library applies the connection's timeout when it returns: an
+ * idle stream sends an empty comment in time. */
 static ssize_t read_job(void *context, uint64_t at, char *buffer, size_t most)
 {
     static const char comment[] = ":\n\n";
-    waiting *w = context;
+    job_reader *r = context;
     size_t n = sizeof comment - 1;
     (void)at;
-    if (n <= most && gm_job_rests(w->job, w->rest_seconds, still_there, w))
+    if (n <= most && gm_job_is_idle(r->job, r->keep_alive_seconds, is_connected, r))
         memcpy(buffer, comment, n);
     else
-        n = gm_job_read(w->job, buffer, most, still_there, w);
+        n = gm_job_read(r->job, buffer, most, is_connected, r);
     return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
-static void end_waiting(void *context)
+static void free_job_reader(void *context)
 {
-    waiting *w = context;
-    gm_job_release(w->job);
-    gm_free(w);
+    job_reader *r = context;
+    gm_job_release(r->job);
+    gm_free(r);
 }
 
-/* An answer that is known whole, of known length. */
-static struct MHD_Response *whole_response(waiting *w)
+/* A response of known length, complete before it is sent. */
+static struct MHD_Response *buffered_response(job_reader *r)
 {
     gm_error none = {0};
     gm_text text = {0};
-    char piece[PIECE_BYTES];
+    char chunk[CHUNK_BYTES];
     size_t n;
     gm_status status = GM_OK;
     struct MHD_Response *response = NULL;
-    while (status == GM_OK && (n = gm_job_read(w->job, piece, sizeof piece, still_there, w)) > 0)
-        status = gm_text_append(&text, piece, n, &none);
+    while (status == GM_OK && (n = gm_job_read(r->job, chunk, sizeof chunk, is_connected, r)) > 0)
+        status = gm_text_append(&text, chunk, n, &none);
     if (status == GM_OK && text.n > 0)
         response = MHD_create_response_from_buffer(text.n, text.at, MHD_RESPMEM_MUST_COPY);
     gm_text_clear(&text);
-    end_waiting(w);
+    free_job_reader(r);
     return response;
 }
 
-static struct MHD_Response *growing_response(waiting *w)
+static struct MHD_Response *streamed_response(job_reader *r)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_BYTES, read_job, w, end_waiting);
-    if (response == NULL) end_waiting(w);
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES,
+                                                                      read_job, r, free_job_reader);
+    if (response == NULL) free_job_reader(r);
     return response;
 }
 
 static result send_job(const gm_http *h, struct MHD_Connection *c, gm_job *job, bool streams)
 {
-    waiting *w = gm_alloc(1, sizeof *w);
+    job_reader *r = gm_alloc(1, sizeof *r);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (w == NULL || info == NULL) {
-        gm_free(w);
+    if (r == NULL || info == NULL) {
+        gm_free(r);
         gm_job_release(job);
         return MHD_NO;
     }
-    *w = (waiting){job, info->connect_fd, h->options.idle_seconds / 2.0};
-    const int code = gm_job_wait(job, still_there, w);
+    *r = (job_reader){job, info->connect_fd, h->options.idle_seconds / 2.0};
+    const int code = gm_job_wait(job, is_connected, r);
     if (code == 0) {
-        end_waiting(w);
+        free_job_reader(r);
         return MHD_NO;
     }
-    const bool grows = streams && code == MHD_HTTP_OK;
-    return send_response(c, (unsigned)code, grows ? EVENTS : JSON,
-                         grows ? growing_response(w) : whole_response(w));
+    const bool chunked = streams && code == MHD_HTTP_OK;
+    return send_response(c, (unsigned)code, chunked ? EVENTS : JSON,
+                         chunked ? streamed_response(r) : buffered_response(r));
 }
 
-/* ---- what is asked ---- */
+/* ---- requests ---- */
 
-static bool says_json(struct MHD_Connection *c)
+static bool is_json(struct MHD_Connection *c)
 {
     const char *type = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Type");
     return type && strncasecmp(type, JSON, sizeof JSON - 1) == 0;
@@ -195,18 +195,18 @@ static unsigned code_of(gm_status status)
     return status == GM_EBUSY ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_BAD_REQUEST;
 }
 
-static result post(const gm_http *h, struct MHD_Connection *c, const call *asked, bool chat)
+static result post(const gm_http *h, struct MHD_Connection *c, const upload *u, bool chat)
 {
     gm_error err = {0};
-    gm_ask ask = {0};
+    gm_request request = {0};
     gm_job *job = NULL;
-    if (!says_json(c))
+    if (!is_json(c))
         return send_error(c, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                           "expected 'Content-Type: application/json'");
-    gm_status status = gm_ask_read(&ask, chat, asked->body.n ? asked->body.at : "", asked->body.n,
-                                   h->options.defaults, &err);
-    const bool streams = ask.stream;
-    if (status == GM_OK) status = gm_jobs_post(h->options.jobs, &ask, &job, &err);
+    gm_status status = gm_request_read(&request, chat, u->body.n ? u->body.at : "", u->body.n,
+                                       h->options.defaults, &err);
+    const bool streams = request.stream;
+    if (status == GM_OK) status = gm_jobs_post(h->options.jobs, &request, &job, &err);
     if (status != GM_OK) return send_error(c, code_of(status), err.text);
     return send_job(h, c, job, streams);
 }
@@ -233,24 +233,24 @@ static result get(struct MHD_Connection *c, const gm_http_file *file)
         MHD_create_response_from_buffer(file->n, bytes.to, MHD_RESPMEM_PERSISTENT));
 }
 
-static result answer(const gm_http *h, struct MHD_Connection *c, const char *path,
-                     const char *method, const call *asked)
+static result dispatch(const gm_http *h, struct MHD_Connection *c, const char *path,
+                       const char *method, const upload *u)
 {
-    const bool gets = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    const bool posts = strcmp(method, "POST") == 0;
+    const bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    const bool is_post = strcmp(method, "POST") == 0;
     const bool chat = strcmp(path, "/v1/chat/completions") == 0;
     const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
     if (h->local && host && !names_this_machine(host, h->options.address))
         return send_error(c, MHD_HTTP_FORBIDDEN, "this server answers to 'localhost' only");
-    if (asked->no_memory)
+    if (u->no_memory)
         return send_error(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the request");
-    if (asked->too_large)
+    if (u->too_large)
         return send_error(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is larger than 16 MiB");
     if (chat || strcmp(path, "/v1/completions") == 0)
-        return posts ? post(h, c, asked, chat) : refuse_method(c, "POST");
+        return is_post ? post(h, c, u, chat) : refuse_method(c, "POST");
     for (size_t i = 0; i < h->options.n_files; i++)
         if (strcmp(path, h->options.file[i].path) == 0)
-            return gets ? get(c, &h->options.file[i]) : refuse_method(c, "GET, HEAD");
+            return is_get ? get(c, &h->options.file[i]) : refuse_method(c, "GET, HEAD");
     return send_error(
         c, MHD_HTTP_NOT_FOUND,
         "no such page; there are /, /about, /v1/models, /v1/completions and /v1/chat/completions");
@@ -258,42 +258,43 @@ static result answer(const gm_http *h, struct MHD_Connection *c, const char *pat
 
 /* ---- libmicrohttpd's calls ---- */
 
-/* Called with the head, then with each piece of the body, then with none. */
-static result take(void *context, struct MHD_Connection *c, const char *path, const char *method,
-                   const char *version, const char *bytes, size_t *n, void **state)
+/* Called with the head, with each piece of the body, and at the end with none. */
+static result on_request(void *context, struct MHD_Connection *c, const char *path,
+                         const char *method, const char *version, const char *bytes, size_t *n,
+                         void **state)
 {
     gm_error none = {0};
     gm_http *h = context;
-    call *asked = *state;
+    upload *u = *state;
     (void)version;
-    if (asked == NULL) {
-        *state = gm_alloc(1, sizeof *asked);
+    if (u == NULL) {
+        *state = gm_alloc(1, sizeof *u);
         if (*state == NULL) return MHD_NO;
-        atomic_fetch_add(&h->asked, 1);
-        set_patience(c, h->options.request_seconds);
+        atomic_fetch_add(&h->n_pending, 1);
+        set_timeout(c, h->options.request_seconds);
         return MHD_YES;
     }
-    if (*n == 0) return answer(h, c, path, method, asked);
-    if (asked->body.n + *n > GM_HTTP_MOST_BYTES)
-        asked->too_large = true;
-    else if (gm_text_append(&asked->body, bytes, *n, &none) != GM_OK)
-        asked->no_memory = true;
+    if (*n == 0) return dispatch(h, c, path, method, u);
+    if (u->body.n + *n > GM_HTTP_MOST_BYTES)
+        u->too_large = true;
+    else if (gm_text_append(&u->body, bytes, *n, &none) != GM_OK)
+        u->no_memory = true;
     *n = 0;
     return MHD_YES;
 }
 
-static void forget(void *context, struct MHD_Connection *c, void **state,
-                   enum MHD_RequestTerminationCode how)
+static void on_completed(void *context, struct MHD_Connection *c, void **state,
+                         enum MHD_RequestTerminationCode how)
 {
     gm_http *h = context;
-    call *asked = *state;
+    upload *u = *state;
     (void)how;
-    if (asked == NULL) return;
-    set_patience(c, h->options.idle_seconds);
-    gm_text_clear(&asked->body);
-    gm_free(asked);
+    if (u == NULL) return;
+    set_timeout(c, h->options.idle_seconds);
+    gm_text_clear(&u->body);
+    gm_free(u);
     *state = NULL;
-    atomic_fetch_sub(&h->asked, 1);
+    atomic_fetch_sub(&h->n_pending, 1);
 }
 
 /* ---- listening ---- */
@@ -362,9 +363,9 @@ gm_status gm_http_start(gm_http **out, const gm_http_options *options, gm_error 
                            MHD_USE_POLL | (where.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     errno = 0;
     h->daemon =
-        MHD_start_daemon(flags, (uint16_t)options->port, NULL, NULL, take, h, MHD_OPTION_SOCK_ADDR,
-                         &where.any, MHD_OPTION_NOTIFY_COMPLETED, forget, h,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS,
+        MHD_start_daemon(flags, (uint16_t)options->port, NULL, NULL, on_request, h,
+                         MHD_OPTION_SOCK_ADDR, &where.any, MHD_OPTION_NOTIFY_COMPLETED,
+                         on_completed, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
                          MHD_OPTION_CONNECTION_TIMEOUT, options->idle_seconds, MHD_OPTION_END);
     if (h->daemon == NULL) GM_TRY(cannot_listen(options->address, options->port, errno, err));
     *out = h;
@@ -383,7 +384,7 @@ void gm_http_stop(gm_http *h)
 {
     if (h == NULL) return;
     const struct timespec a_moment = {.tv_nsec = 10000000};
-    for (int i = 0; i < 200 && atomic_load(&h->asked) > 0; i++) nanosleep(&a_moment, NULL);
+    for (int i = 0; i < 200 && atomic_load(&h->n_pending) > 0; i++) nanosleep(&a_moment, NULL);
     MHD_stop_daemon(h->daemon);
     gm_free(h);
 }

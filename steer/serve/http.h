@@ -26,7 +26,7 @@ typedef struct gm_http_options {
     const char *address; /* numeric, IPv4 or IPv6 */
     int port;            /* 0: one that is free */
     gm_jobs *jobs;
-    const gm_ask_defaults *defaults;
+    const gm_request_defaults *defaults;
     const gm_http_file *file; /* (n_files) */
     size_t n_files;
     /* A connection on which nothing moves is closed after so many seconds, where nothing is asked

@@ -1,4 +1,4 @@
-/* jobs.c - see jobs.h. One lock and one signal for everything: requests are few. */
+/* jobs.c - see jobs.h. One lock and one condition variable for everything: requests are few. */
 #include "steer/serve/jobs.h"
 
 #include "base/progress.h"
@@ -8,24 +8,24 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_WAITING = 64 };
+enum { MAX_WAITING = 64 };
 
 struct gm_job {
     gm_jobs *jobs;
-    gm_job *next; /* that waits after it */
-    gm_ask ask;
+    gm_job *next; /* in the queue */
+    gm_request request;
     uint64_t number;
-    int owners; /* 2, then 1; at 0 it is freed */
-    int code;   /* of what was said; 0: nothing yet */
-    bool ended, unwanted;
-    gm_text said; /* `read` bytes that were read, then those that were not */
+    int references; /* 2, then 1; at 0 it is freed */
+    int code;       /* HTTP status of the output; 0: none yet */
+    bool ended, cancelled;
+    gm_text output; /* of which the first `read` bytes were read */
     size_t read;
 };
 
 struct gm_jobs {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    gm_job *first, *last; /* that wait */
+    gm_job *first, *last; /* of the queue */
     size_t n_waiting;
     uint64_t n_posted;
     bool closed;
@@ -50,50 +50,49 @@ void gm_jobs_free(gm_jobs *jobs)
 }
 
 /* Wait for a change, for a fifth of a second at most. */
-static void wait_a_while(gm_jobs *jobs)
+static void wait_for_change(gm_jobs *jobs)
 {
-    enum { NS = 1000000000, A_WHILE = 200000000 };
+    enum { SECOND_NS = 1000000000, WAIT_NS = 200000000 };
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += A_WHILE;
-    until.tv_sec += until.tv_nsec / NS;
-    until.tv_nsec %= NS;
+    until.tv_nsec += WAIT_NS;
+    until.tv_sec += until.tv_nsec / SECOND_NS;
+    until.tv_nsec %= SECOND_NS;
     pthread_cond_timedwait(&jobs->changed, &jobs->lock, &until);
 }
 
-/* One of the two owners lets go. */
-static void let_go(gm_job *job)
+static void release_reference(gm_job *job)
 {
     gm_jobs *jobs = job->jobs;
     pthread_mutex_lock(&jobs->lock);
-    const bool last = --job->owners == 0;
+    const bool last = --job->references == 0;
     pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
     if (!last) return;
-    gm_ask_clear(&job->ask);
-    gm_text_clear(&job->said);
+    gm_request_clear(&job->request);
+    gm_text_clear(&job->output);
     gm_free(job);
 }
 
 /* ---- the connection's side ---- */
 
-gm_status gm_jobs_post(gm_jobs *jobs, gm_ask *ask, gm_job **out, gm_error *err)
+gm_status gm_jobs_post(gm_jobs *jobs, gm_request *request, gm_job **out, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_job *job = gm_alloc(1, sizeof *job);
     *out = NULL;
     if (job == NULL) {
-        gm_ask_clear(ask);
+        gm_request_clear(request);
         return gm_fail(err, GM_EMEM, "no memory for a request");
     }
-    *job = (gm_job){.jobs = jobs, .ask = *ask, .owners = 2};
-    *ask = (gm_ask){0};
+    *job = (gm_job){.jobs = jobs, .request = *request, .references = 2};
+    *request = (gm_request){0};
     pthread_mutex_lock(&jobs->lock);
     if (jobs->closed)
         status = gm_fail(err, GM_EBUSY, "the server is shutting down");
-    else if (jobs->n_waiting == MOST_WAITING)
-        status = gm_fail(err, GM_EBUSY, "%d requests are already waiting; try again later",
-                         MOST_WAITING);
+    else if (jobs->n_waiting == MAX_WAITING)
+        status =
+            gm_fail(err, GM_EBUSY, "%d requests are already waiting; try again later", MAX_WAITING);
     if (status == GM_OK) {
         job->number = ++jobs->n_posted;
         *(jobs->last ? &jobs->last->next : &jobs->first) = job;
@@ -106,56 +105,58 @@ gm_status gm_jobs_post(gm_jobs *jobs, gm_ask *ask, gm_job **out, gm_error *err)
         *out = job;
         return GM_OK;
     }
-    gm_ask_clear(&job->ask);
+    gm_request_clear(&job->request);
     gm_free(job);
     return status;
 }
 
 static bool has_more(const gm_job *job)
 {
-    return job->read < job->said.n || job->ended;
+    return job->read < job->output.n || job->ended;
 }
 
-/* With the lock held: wait until there is something to read, or all was said, or `seconds` are
- * over; false when nobody is there any more. */
-static bool wait_for_more(gm_job *job, double seconds, gm_still_there *there, void *context)
+/* With the lock held: wait for output, the end of the job, or `seconds`. False, and the job is
+ * cancelled, once the client has disconnected. */
+static bool wait_for_more(gm_job *job, double seconds, gm_is_connected *is_connected, void *context)
 {
     const double until = gm_now() + seconds;
     while (!has_more(job) && gm_now() < until) {
-        wait_a_while(job->jobs);
-        if (!has_more(job) && !there(context)) {
-            job->unwanted = true;
+        wait_for_change(job->jobs);
+        if (!has_more(job) && !is_connected(context)) {
+            job->cancelled = true;
             return false;
         }
     }
     return true;
 }
 
-int gm_job_wait(gm_job *job, gm_still_there *there, void *context)
+int gm_job_wait(gm_job *job, gm_is_connected *is_connected, void *context)
 {
     pthread_mutex_lock(&job->jobs->lock);
-    const int code = wait_for_more(job, INFINITY, there, context) ? job->code : 0;
+    const int code = wait_for_more(job, INFINITY, is_connected, context) ? job->code : 0;
     pthread_mutex_unlock(&job->jobs->lock);
     return code;
 }
 
-bool gm_job_rests(gm_job *job, double seconds, gm_still_there *there, void *context)
+bool gm_job_is_idle(gm_job *job, double seconds, gm_is_connected *is_connected, void *context)
 {
     pthread_mutex_lock(&job->jobs->lock);
-    const bool rests = wait_for_more(job, seconds, there, context) && !has_more(job);
+    const bool idle = wait_for_more(job, seconds, is_connected, context) && !has_more(job);
     pthread_mutex_unlock(&job->jobs->lock);
-    return rests;
+    return idle;
 }
 
-size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_still_there *there, void *context)
+size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_is_connected *is_connected,
+                   void *context)
 {
     size_t n = 0;
     pthread_mutex_lock(&job->jobs->lock);
-    if (wait_for_more(job, INFINITY, there, context)) {
-        n = job->said.n - job->read < most ? job->said.n - job->read : most;
-        if (n > 0) memcpy(buffer, job->said.at + job->read, n);
+    if (wait_for_more(job, INFINITY, is_connected, context)) {
+        n = job->output.n - job->read < most ? job->output.n - job->read : most;
+        if (n > 0) memcpy(buffer, job->output.at + job->read, n);
         job->read += n;
-        if (job->read == job->said.n) job->read = job->said.n = 0; /* a long stream takes no room */
+        if (job->read == job->output.n)
+            job->read = job->output.n = 0; /* keep a long stream's buffer small */
     }
     pthread_mutex_unlock(&job->jobs->lock);
     return n;
@@ -164,15 +165,15 @@ size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_still_there *there
 void gm_job_release(gm_job *job)
 {
     pthread_mutex_lock(&job->jobs->lock);
-    job->unwanted = true;
+    job->cancelled = true;
     pthread_mutex_unlock(&job->jobs->lock);
-    let_go(job);
+    release_reference(job);
 }
 
 /* ---- the worker's side ---- */
 
 /* With the lock held. */
-static gm_job *first_waiting(gm_jobs *jobs)
+static gm_job *pop(gm_jobs *jobs)
 {
     gm_job *job = jobs->first;
     if (job == NULL) return NULL;
@@ -185,8 +186,8 @@ static gm_job *first_waiting(gm_jobs *jobs)
 gm_job *gm_jobs_take(gm_jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
-    if (jobs->first == NULL) wait_a_while(jobs);
-    gm_job *job = first_waiting(jobs);
+    if (jobs->first == NULL) wait_for_change(jobs);
+    gm_job *job = pop(jobs);
     pthread_mutex_unlock(&jobs->lock);
     return job;
 }
@@ -195,14 +196,14 @@ gm_job *gm_jobs_close(gm_jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
     jobs->closed = true;
-    gm_job *job = first_waiting(jobs);
+    gm_job *job = pop(jobs);
     pthread_mutex_unlock(&jobs->lock);
     return job;
 }
 
-const gm_ask *gm_job_ask(const gm_job *job)
+const gm_request *gm_job_request(const gm_job *job)
 {
-    return &job->ask;
+    return &job->request;
 }
 
 uint64_t gm_job_number(const gm_job *job)
@@ -210,15 +211,15 @@ uint64_t gm_job_number(const gm_job *job)
     return job->number;
 }
 
-bool gm_job_wanted(gm_job *job)
+bool gm_job_is_cancelled(gm_job *job)
 {
     pthread_mutex_lock(&job->jobs->lock);
-    const bool wanted = !job->unwanted;
+    const bool cancelled = job->cancelled;
     pthread_mutex_unlock(&job->jobs->lock);
-    return wanted;
+    return cancelled;
 }
 
-bool gm_job_has_said(gm_job *job)
+bool gm_job_has_written(gm_job *job)
 {
     pthread_mutex_lock(&job->jobs->lock);
     const bool has = job->code != 0;
@@ -226,10 +227,10 @@ bool gm_job_has_said(gm_job *job)
     return has;
 }
 
-gm_status gm_job_say(gm_job *job, int code, const char *bytes, size_t n, gm_error *err)
+gm_status gm_job_write(gm_job *job, int code, const char *bytes, size_t n, gm_error *err)
 {
     pthread_mutex_lock(&job->jobs->lock);
-    gm_status status = gm_text_append(&job->said, bytes, n, err);
+    gm_status status = gm_text_append(&job->output, bytes, n, err);
     if (job->code == 0) job->code = code;
     pthread_cond_broadcast(&job->jobs->changed);
     pthread_mutex_unlock(&job->jobs->lock);
@@ -240,7 +241,7 @@ void gm_job_end(gm_job *job)
 {
     pthread_mutex_lock(&job->jobs->lock);
     job->ended = true;
-    if (job->code == 0) job->code = 500; /* not even an error could be said */
+    if (job->code == 0) job->code = 500; /* not even an error could be written */
     pthread_mutex_unlock(&job->jobs->lock);
-    let_go(job);
+    release_reference(job);
 }

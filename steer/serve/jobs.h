@@ -1,55 +1,58 @@
-/* jobs.h - requests on their way from the threads of connections to the one thread that computes,
- * and answers on their way back.
+/* jobs.h - a queue of requests from the threads of connections to the one thread that computes, and
+ * of the responses back.
  *
- * A job has two owners, who each let go of it once: the connection, which reads what is said, and
- * the worker, which says it. Requests are answered one after the other, in the order in which they
- * came.
+ * A job is held by two references, each released once: the connection's, which reads the output
+ * (gm_job_release), and the worker's, which writes it (gm_job_end). Jobs are done first in, first
+ * out.
  */
 #ifndef GM_JOBS_H
 #define GM_JOBS_H
 
-#include "steer/serve/ask.h"
+#include "steer/serve/request.h"
 
 typedef struct gm_jobs gm_jobs;
 typedef struct gm_job gm_job;
 
 gm_status gm_jobs_create(gm_jobs **out, gm_error *err) GM_MUST_USE;
-/* No job is left: every connection has let go of its own. */
+/* When every job was released. */
 void gm_jobs_free(gm_jobs *jobs);
 
 /* ---- the connection's side ---- */
 
-/* Hand a request over; `ask` is taken and empty afterwards, also on failure. GM_EMEM; GM_EBUSY when
- * the server is being stopped or has too many waiting. */
-gm_status gm_jobs_post(gm_jobs *jobs, gm_ask *ask, gm_job **out, gm_error *err) GM_MUST_USE;
+/* Queue a request; it is taken and empty afterwards, also on failure. GM_EMEM; GM_EBUSY when the
+ * queue is closed or full. */
+gm_status gm_jobs_post(gm_jobs *jobs, gm_request *request, gm_job **out, gm_error *err) GM_MUST_USE;
 
-/* Is somebody still there to be answered? Asked a few times a second. */
-typedef bool gm_still_there(void *context);
+/* Is the client still connected? Called a few times a second while its job is waited for; if not,
+ * the job is cancelled. */
+typedef bool gm_is_connected(void *context);
 
-/* Wait until something was said or the job has ended; returns the HTTP code of what was said, 0
- * when nobody is there any more. */
-int gm_job_wait(gm_job *job, gm_still_there *there, void *context);
-/* Wait for more, but no longer than `seconds`: did none come? (Not when the job has ended, or when
- * nobody is there any more.) */
-bool gm_job_rests(gm_job *job, double seconds, gm_still_there *there, void *context);
-/* Wait for more, and take up to `most` bytes of it; 0: that was all. */
-size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_still_there *there, void *context);
-/* What is left unread is no longer wanted. */
+/* Wait for output or the end of the job; returns the HTTP status, 0 when the client has
+ * disconnected. */
+int gm_job_wait(gm_job *job, gm_is_connected *is_connected, void *context);
+/* Wait for unread output, at most `seconds`: true when none came; false, too, when the job has
+ * ended or the client has disconnected. */
+bool gm_job_is_idle(gm_job *job, double seconds, gm_is_connected *is_connected, void *context);
+/* Wait for unread output, and read up to `most` bytes of it; 0 at the end. */
+size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_is_connected *is_connected,
+                   void *context);
+/* Release the connection's reference; a job that has not ended is cancelled. */
 void gm_job_release(gm_job *job);
 
 /* ---- the worker's side ---- */
 
 /* The next request, or NULL when none came within a fifth of a second. */
 gm_job *gm_jobs_take(gm_jobs *jobs);
-const gm_ask *gm_job_ask(const gm_job *job);
+const gm_request *gm_job_request(const gm_job *job);
 uint64_t gm_job_number(const gm_job *job); /* from 1 */
-bool gm_job_wanted(gm_job *job);
-/* Say bytes (n), under `code`, which counts when they are the first. GM_EMEM. */
-gm_status gm_job_say(gm_job *job, int code, const char *bytes, size_t n, gm_error *err) GM_MUST_USE;
-bool gm_job_has_said(gm_job *job);
-/* That was all; the worker lets go of the job. */
+bool gm_job_is_cancelled(gm_job *job);
+/* Append bytes (n) to the output; `code` is its HTTP status if they are the first. GM_EMEM. */
+gm_status gm_job_write(gm_job *job, int code, const char *bytes, size_t n, gm_error *err)
+    GM_MUST_USE;
+bool gm_job_has_written(gm_job *job);
+/* No more output; releases the worker's reference. */
 void gm_job_end(gm_job *job);
-/* Take no more requests, and give back those that wait, one a call; NULL: none is left. */
+/* Close the queue to new requests, and pop one that waits; NULL: none is left. */
 gm_job *gm_jobs_close(gm_jobs *jobs);
 
 #endif

@@ -1,8 +1,8 @@
-/* serve.h - the server: takes requests, answers one after the other, until a signal ends it. */
+/* serve.h - the server: responds to requests one after the other, until a signal ends it. */
 #ifndef GM_SERVE_H
 #define GM_SERVE_H
 
-#include "steer/serve/answer.h"
+#include "steer/serve/completions.h"
 
 typedef struct gm_serve_options {
     const char *address;
@@ -13,6 +13,7 @@ typedef struct gm_serve_options {
 /* Serve until SIGINT or SIGTERM, which is no failure. Prints where on stdout, and a line a request
  * on stderr unless quiet. Texts of all requests come from the calling thread. Errors: those of
  * gm_http_start; GM_EMEM. */
-gm_status gm_serve(const gm_host *host, const gm_serve_options *options, gm_error *err) GM_MUST_USE;
+gm_status gm_serve(const gm_server *server, const gm_serve_options *options, gm_error *err)
+    GM_MUST_USE;
 
 #endif

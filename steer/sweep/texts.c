@@ -90,7 +90,7 @@ out:
     return status;
 }
 
-/* Count the choices of generated rows; a gm_rows_seen. */
+/* Count the choices of generated rows; a gm_on_rows. */
 static gm_status count_choices(void *context, const gm_segment *segments,
                                gm_continuation *const *owner, size_t n_segments,
                                const gm_record *record, size_t n_rows, gm_error *err)
@@ -194,8 +194,8 @@ gm_status gm_measure_texts(const gm_study *s, gm_cell *const *cell, const gm_pla
     gm_continue_options options = gm_stage_continue(s->stage, b.edit, n);
     options.schedules = b.schedule;
     options.quiet = true;
-    options.seen = count_choices;
-    options.seen_context = &b;
+    options.on_rows = count_choices;
+    options.on_rows_context = &b;
     GM_TRY(gm_continue(b.list, b.n_list, s->stage->model, s->stage->tokenizer, &options, err));
     for (size_t k = 0; k < n; k++) {
         GM_TRY(keep(&b, k, first, err));

@@ -114,7 +114,7 @@ static void ends_are_told_as_they_come(void)
     gm_continuation list[N];
     endings seen = {.list = list};
     const gm_continue_options options = {
-        .threads = 1, .batch = 1, .ended = count_ended, .ended_context = &seen, .quiet = true};
+        .threads = 1, .batch = 1, .on_end = count_ended, .on_end_context = &seen, .quiet = true};
     start_all(list, &f);
     CHECK_OK(gm_continue(list, N, f.model, f.tokenizer, &options, &err), err);
     CHECK_INT(seen.calls, N);
@@ -142,7 +142,7 @@ static void closing_tokens_are_the_templates(void)
     gm_continuation c;
     size_t seen[3] = {0};
     const gm_continue_options options = {
-        .threads = 1, .batch = 1, .seen = check_phases, .seen_context = seen, .quiet = true};
+        .threads = 1, .batch = 1, .on_rows = check_phases, .on_rows_context = seen, .quiet = true};
     CHECK_OK(start(&c, &f, prompts[1], &err), err);
     c.n_template = 2;
     c.n_closing = 3;
@@ -173,7 +173,7 @@ static void a_stop_string_is_never_said(void)
     gm_continuation whole, cut;
     gm_text said = {0};
     gm_continue_options options = {
-        .threads = 1, .batch = 1, .said = keep_said, .said_context = &said, .quiet = true};
+        .threads = 1, .batch = 1, .on_text = keep_said, .on_text_context = &said, .quiet = true};
     CHECK_OK(start(&whole, &f, prompts[0], &err), err);
     CHECK_OK(gm_continue(&whole, 1, f.model, f.tokenizer, &options, &err), err);
     CHECK_TEXT(said.at, whole.text.at);
@@ -346,8 +346,8 @@ static void schedules_scale_the_plan_token_by_token(void)
     for (int k = 0; k < N_CASES; k++) {
         gm_continuation list[2];
         gates got = {.of = &list[0]}, want = {0};
-        options.seen = keep_gates;
-        options.seen_context = &got;
+        options.on_rows = keep_gates;
+        options.on_rows_context = &got;
         gm_schedule schedules[2] = {{GM_SCHEDULE_RISE, 3}};
         CHECK(gm_schedule_parse(&schedules[1], cases[k].text));
         options.schedules = schedules;

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const gm_ask_defaults defaults = {
+static const gm_request_defaults defaults = {
     .sampling = {.top_p = 1, .repetition_penalty = 1}, .max_tokens = 4, .max_context = 9};
 
 typedef struct place {
@@ -46,7 +46,7 @@ static int connect_to(const place *p)
     return s;
 }
 
-static void ask(int s, const char *body)
+static void post(int s, const char *body)
 {
     char text[512];
     const int n = snprintf(text, sizeof text,
@@ -67,7 +67,7 @@ static void read_all(int s, char *text, size_t size)
     close(s);
 }
 
-static void longer_than_the_limit(void)
+static void sleep_past_the_limit(void)
 {
     const struct timespec two_seconds = {.tv_sec = 2, .tv_nsec = 200000000};
     nanosleep(&two_seconds, NULL);
@@ -81,24 +81,24 @@ static gm_job *take(const place *p)
     return job;
 }
 
-static void say(gm_job *job, const char *text)
+static void write_job(gm_job *job, const char *text)
 {
     gm_error err = {0};
-    CHECK_OK(gm_job_say(job, 200, text, strlen(text), &err), err);
+    CHECK_OK(gm_job_write(job, 200, text, strlen(text), &err), err);
 }
 
-static void a_stream_may_rest_between_its_pieces(void)
+static void a_stream_may_be_idle_between_its_chunks(void)
 {
     place p;
     char text[2048];
     begin(&p);
     const int s = connect_to(&p);
-    ask(s, "{\"prompt\": \"a\", \"stream\": true}");
+    post(s, "{\"prompt\": \"a\", \"stream\": true}");
     gm_job *job = take(&p);
-    longer_than_the_limit();
-    say(job, "first");
-    longer_than_the_limit();
-    say(job, "second");
+    sleep_past_the_limit();
+    write_job(job, "first");
+    sleep_past_the_limit();
+    write_job(job, "second");
     gm_job_end(job);
     read_all(s, text, sizeof text);
     CHECK_HAS(text, "first");
@@ -107,16 +107,16 @@ static void a_stream_may_rest_between_its_pieces(void)
     end(&p);
 }
 
-static void an_answer_may_take_its_time(void)
+static void a_response_may_take_its_time(void)
 {
     place p;
     char text[2048];
     begin(&p);
     const int s = connect_to(&p);
-    ask(s, "{\"prompt\": \"a\"}");
+    post(s, "{\"prompt\": \"a\"}");
     gm_job *job = take(&p);
-    longer_than_the_limit();
-    say(job, "all of it");
+    sleep_past_the_limit();
+    write_job(job, "all of it");
     gm_job_end(job);
     read_all(s, text, sizeof text);
     CHECK_HAS(text, "200 OK");
@@ -125,7 +125,7 @@ static void an_answer_may_take_its_time(void)
 }
 
 /* Nothing, half a head, half a body. */
-static void who_asks_nothing_whole_is_closed(void)
+static void a_connection_without_a_whole_request_is_closed(void)
 {
     static const char half_a_body[] =
         "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -145,5 +145,5 @@ static void who_asks_nothing_whole_is_closed(void)
     end(&p);
 }
 
-TESTS(TEST(a_stream_may_rest_between_its_pieces), TEST(an_answer_may_take_its_time),
-      TEST(who_asks_nothing_whole_is_closed))
+TESTS(TEST(a_stream_may_be_idle_between_its_chunks), TEST(a_response_may_take_its_time),
+      TEST(a_connection_without_a_whole_request_is_closed))

@@ -134,7 +134,7 @@ static void what_nobody_waits_for_ends(void)
 {
     gm_error err = {0};
     gm_model *model = open_tiny();
-    const gm_continue_options options = {.threads = 1, .wanted = nobody, .quiet = true};
+    const gm_continue_options options = {.threads = 1, .keep_going = nobody, .quiet = true};
     gm_continuation c = text_of(3, 2, -1);
     gm_likelihood l;
     CHECK_FAILS(gm_likelihood_all(&l, &c, 1, false, 2, model, &options, &err), err, GM_EINTERRUPTED,

@@ -1,13 +1,13 @@
-/* reply.c - see reply.h. */
-#include "steer/serve/reply.h"
+/* response.c - see response.h. */
+#include "steer/serve/response.h"
 
-#include "steer/serve/reply_likelihood.h"
+#include "steer/serve/response_likelihood.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 /* Take the finished JSON over into *out. */
-static gm_status hand_over(gm_text *out, gm_json_out *json, gm_error *err)
+static gm_status append_json(gm_text *out, gm_json_out *json, gm_error *err)
 {
     gm_status status = gm_json_out_done(json, err);
     if (status == GM_OK) status = gm_text_append(out, json->text.at, json->text.n, err);
@@ -15,52 +15,54 @@ static gm_status hand_over(gm_text *out, gm_json_out *json, gm_error *err)
     return status;
 }
 
-static void put_head(gm_json_out *json, const gm_reply_head *h, bool piece)
+static void put_head(gm_json_out *json, const gm_response_head *h, bool chunk)
 {
     char id[48];
     snprintf(id, sizeof id, "%s-%" PRIu64, h->chat ? "chatcmpl" : "cmpl", h->number);
     gm_json_put_string(json, "id", id);
     gm_json_put_string(json, "object",
                        !h->chat ? "text_completion"
-                       : piece  ? "chat.completion.chunk"
+                       : chunk  ? "chat.completion.chunk"
                                 : "chat.completion");
     gm_json_put_i64(json, "created", h->created);
     gm_json_put_string(json, "model", h->model);
 }
 
-static void put_end(gm_json_out *json, const gm_ask *ask, const gm_answer *a, size_t i)
+static void put_end(gm_json_out *json, const gm_request *request, const gm_completions *all,
+                    size_t i)
 {
-    const gm_continuation *c = &a->text[i];
+    const gm_continuation *c = &all->text[i];
     gm_json_put_string(json, "finish_reason", c->end == GM_END_LENGTH ? "length" : "stop");
-    gm_json_put_u64(json, "plan", i % ask->n_plans);
+    gm_json_put_u64(json, "plan", i % request->n_plans);
     gm_json_put_f64(json, "important_share", gm_continuation_dose(c));
 }
 
-static void put_usage(gm_json_out *json, const gm_answer *a)
+static void put_usage(gm_json_out *json, const gm_completions *all)
 {
     gm_json_open_object(json, "usage");
-    gm_json_put_u64(json, "prompt_tokens", a->n_prompt_tokens);
-    gm_json_put_u64(json, "completion_tokens", a->n_generated);
-    gm_json_put_u64(json, "total_tokens", a->n_prompt_tokens + a->n_generated);
+    gm_json_put_u64(json, "prompt_tokens", all->n_prompt_tokens);
+    gm_json_put_u64(json, "completion_tokens", all->n_generated);
+    gm_json_put_u64(json, "total_tokens", all->n_prompt_tokens + all->n_generated);
     gm_json_close_object(json);
 }
 
-/* "logprobs" of choice i: null where nobody asked for them. */
-static gm_status put_likelihood(gm_json_out *json, const gm_host *host, const gm_ask *ask,
-                                const gm_answer *a, size_t i, gm_error *err)
+/* "logprobs" of choice i: null where not requested. */
+static gm_status put_likelihood(gm_json_out *json, const gm_server *server,
+                                const gm_request *request, const gm_completions *all, size_t i,
+                                gm_error *err)
 {
-    if (a->likelihood)
-        return gm_reply_likelihood(json, ask->chat, &a->likelihood[i], &a->text[i],
-                                   host->stage->tokenizer, err);
+    if (all->likelihood)
+        return gm_response_likelihood(json, request->chat, &all->likelihood[i], &all->text[i],
+                                      server->stage->tokenizer, err);
     gm_json_put_null(json, "logprobs");
     return GM_OK;
 }
 
-/* ---- answers ---- */
+/* ---- whole responses ---- */
 
 /* Append what token ids say; ids of a padded vocabulary say nothing. */
-static gm_status add_decoded(gm_text *text, const gm_tokenizer *tokenizer, const gm_ask_prompt *p,
-                             gm_error *err)
+static gm_status add_decoded(gm_text *text, const gm_tokenizer *tokenizer,
+                             const gm_request_prompt *p, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_stream stream;
@@ -74,55 +76,57 @@ out:
     return status;
 }
 
-/* The text of choice i, after its prompt where that is asked for. */
-static gm_status put_text(gm_json_out *json, const gm_host *host, const gm_ask *ask,
-                          const gm_answer *a, size_t i, gm_error *err)
+/* The text of choice i, after its prompt with "echo". */
+static gm_status put_text(gm_json_out *json, const gm_server *server, const gm_request *request,
+                          const gm_completions *all, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text text = {0};
-    const gm_continuation *c = &a->text[i];
-    const gm_ask_prompt *p = &ask->prompt[i / ask->n_plans / ask->n_draws];
-    if (ask->echo && p->text) GM_TRY(gm_text_append(&text, p->text, p->n, err));
-    if (ask->echo && !p->text) GM_TRY(add_decoded(&text, host->stage->tokenizer, p, err));
+    const gm_continuation *c = &all->text[i];
+    const gm_request_prompt *p = &request->prompt[i / request->n_plans / request->n_draws];
+    if (request->echo && p->text) GM_TRY(gm_text_append(&text, p->text, p->n, err));
+    if (request->echo && !p->text) GM_TRY(add_decoded(&text, server->stage->tokenizer, p, err));
     if (c->text.n) GM_TRY(gm_text_append(&text, c->text.at, c->text.n, err));
-    gm_json_put_text(json, ask->chat ? "content" : "text", text.n ? text.at : "", text.n);
+    gm_json_put_text(json, request->chat ? "content" : "text", text.n ? text.at : "", text.n);
 out:
     gm_text_clear(&text);
     return status;
 }
 
-static gm_status put_choice(gm_json_out *json, const gm_host *host, const gm_ask *ask,
-                            const gm_answer *a, size_t i, gm_error *err)
+static gm_status put_choice(gm_json_out *json, const gm_server *server, const gm_request *request,
+                            const gm_completions *all, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_open_object(json, NULL);
     gm_json_put_u64(json, "index", i);
-    if (ask->chat) {
+    if (request->chat) {
         gm_json_open_object(json, "message");
         gm_json_put_string(json, "role", "assistant");
     }
-    GM_TRY(put_text(json, host, ask, a, i, err));
-    if (ask->chat) gm_json_close_object(json);
-    GM_TRY(put_likelihood(json, host, ask, a, i, err));
-    put_end(json, ask, a, i);
+    GM_TRY(put_text(json, server, request, all, i, err));
+    if (request->chat) gm_json_close_object(json);
+    GM_TRY(put_likelihood(json, server, request, all, i, err));
+    put_end(json, request, all, i);
     gm_json_close_object(json);
 out:
     return status;
 }
 
-gm_status gm_reply_whole(gm_text *out, const gm_reply_head *head, const gm_host *host,
-                         const gm_ask *ask, const gm_answer *answer, gm_error *err)
+gm_status gm_response_whole(gm_text *out, const gm_response_head *head, const gm_server *server,
+                            const gm_request *request, const gm_completions *completions,
+                            gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     put_head(&json, head, false);
     gm_json_open_array(&json, "choices");
-    for (size_t i = 0; i < answer->n; i++) GM_TRY(put_choice(&json, host, ask, answer, i, err));
+    for (size_t i = 0; i < completions->n; i++)
+        GM_TRY(put_choice(&json, server, request, completions, i, err));
     gm_json_close_array(&json);
-    put_usage(&json, answer);
+    put_usage(&json, completions);
     gm_json_close_object(&json);
-    GM_TRY(hand_over(out, &json, err));
+    GM_TRY(append_json(out, &json, err));
 out:
     gm_text_clear(&json.text);
     return status;
@@ -130,7 +134,8 @@ out:
 
 /* ---- streams ---- */
 
-gm_status gm_reply_begin(gm_text *out, const gm_reply_head *head, size_t n_choices, gm_error *err)
+gm_status gm_response_first_chunk(gm_text *out, const gm_response_head *head, size_t n_choices,
+                                  gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
@@ -148,11 +153,11 @@ gm_status gm_reply_begin(gm_text *out, const gm_reply_head *head, size_t n_choic
     }
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    return hand_over(out, &json, err);
+    return append_json(out, &json, err);
 }
 
-gm_status gm_reply_piece(gm_text *out, const gm_reply_head *head, size_t choice, const char *bytes,
-                         size_t n, gm_error *err)
+gm_status gm_response_chunk(gm_text *out, const gm_response_head *head, size_t choice,
+                            const char *bytes, size_t n, gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
@@ -167,18 +172,19 @@ gm_status gm_reply_piece(gm_text *out, const gm_reply_head *head, size_t choice,
     gm_json_close_object(&json);
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    return hand_over(out, &json, err);
+    return append_json(out, &json, err);
 }
 
-gm_status gm_reply_end(gm_text *out, const gm_reply_head *head, const gm_host *host,
-                       const gm_ask *ask, const gm_answer *answer, gm_error *err)
+gm_status gm_response_last_chunk(gm_text *out, const gm_response_head *head,
+                                 const gm_server *server, const gm_request *request,
+                                 const gm_completions *completions, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     put_head(&json, head, true);
     gm_json_open_array(&json, "choices");
-    for (size_t i = 0; i < answer->n; i++) {
+    for (size_t i = 0; i < completions->n; i++) {
         gm_json_open_object(&json, NULL);
         gm_json_put_u64(&json, "index", i);
         if (head->chat) {
@@ -187,20 +193,20 @@ gm_status gm_reply_end(gm_text *out, const gm_reply_head *head, const gm_host *h
         } else {
             gm_json_put_string(&json, "text", "");
         }
-        GM_TRY(put_likelihood(&json, host, ask, answer, i, err));
-        put_end(&json, ask, answer, i);
+        GM_TRY(put_likelihood(&json, server, request, completions, i, err));
+        put_end(&json, request, completions, i);
         gm_json_close_object(&json);
     }
     gm_json_close_array(&json);
-    put_usage(&json, answer);
+    put_usage(&json, completions);
     gm_json_close_object(&json);
-    GM_TRY(hand_over(out, &json, err));
+    GM_TRY(append_json(out, &json, err));
 out:
     gm_text_clear(&json.text);
     return status;
 }
 
-gm_status gm_reply_error(gm_text *out, const char *sentence, gm_error *err)
+gm_status gm_response_error(gm_text *out, const char *sentence, gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
@@ -211,10 +217,10 @@ gm_status gm_reply_error(gm_text *out, const char *sentence, gm_error *err)
     gm_json_put_null(&json, "code");
     gm_json_close_object(&json);
     gm_json_close_object(&json);
-    return hand_over(out, &json, err);
+    return append_json(out, &json, err);
 }
 
-gm_status gm_reply_models(gm_text *out, const gm_reply_head *head, gm_error *err)
+gm_status gm_response_models(gm_text *out, const gm_response_head *head, gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
@@ -228,5 +234,5 @@ gm_status gm_reply_models(gm_text *out, const gm_reply_head *head, gm_error *err
     gm_json_close_object(&json);
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    return hand_over(out, &json, err);
+    return append_json(out, &json, err);
 }

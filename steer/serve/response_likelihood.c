@@ -1,7 +1,7 @@
-/* reply_likelihood.c - see reply_likelihood.h. */
-#include "steer/serve/reply_likelihood.h"
+/* response_likelihood.c - see response_likelihood.h. */
+#include "steer/serve/response_likelihood.h"
 
-#include "steer/serve/ask.h"
+#include "steer/serve/request.h"
 
 #include <string.h>
 
@@ -55,7 +55,7 @@ static gm_status put_likeliest(gm_json_out *json, const gm_likelihood *l, size_t
 {
     gm_status status = GM_OK;
     word w = {0};
-    char *seen[GM_ASK_MOST_LIKELIEST + 1];
+    char *seen[GM_REQUEST_MAX_LIKELIEST + 1];
     size_t n_seen = 0;
     gm_json_open_object(json, NULL);
     for (size_t k = 0; k <= l->most; k++) {
@@ -148,9 +148,9 @@ out:
     return status;
 }
 
-gm_status gm_reply_likelihood(gm_json_out *json, bool chat, const gm_likelihood *likelihood,
-                              const gm_continuation *c, const gm_tokenizer *tokenizer,
-                              gm_error *err)
+gm_status gm_response_likelihood(gm_json_out *json, bool chat, const gm_likelihood *likelihood,
+                                 const gm_continuation *c, const gm_tokenizer *tokenizer,
+                                 gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_open_object(json, "logprobs");

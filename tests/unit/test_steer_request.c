@@ -1,22 +1,23 @@
-/* test_steer_ask.c - steer/serve/ask.c: what a request may say, and what it is refused for. */
-#include "steer/serve/ask.h"
+/* test_steer_request.c - steer/serve/request.c: what a request may say, and what it is refused for.
+ */
+#include "steer/serve/request.h"
 
 #include "tests/check.h"
 
-static const gm_ask_defaults defaults = {
+static const gm_request_defaults defaults = {
     .sampling = {.temperature = .5, .top_p = 1, .repetition_penalty = 1, .seed = 3},
     .max_tokens = 40,
     .max_context = 100,
     .vocabulary = 10};
 
-static gm_status read(gm_ask *a, bool chat, const char *body, gm_error *err)
+static gm_status read(gm_request *a, bool chat, const char *body, gm_error *err)
 {
-    return gm_ask_read(a, chat, body, strlen(body), &defaults, err);
+    return gm_request_read(a, chat, body, strlen(body), &defaults, err);
 }
 
 static void what_is_not_said_is_the_servers(void)
 {
-    gm_ask a;
+    gm_request a;
     gm_error err = {0};
     CHECK_OK(
         read(&a, false, "{\"prompt\": \"x\", \"temperature\": null, \"model\": \"any\"}", &err),
@@ -28,13 +29,13 @@ static void what_is_not_said_is_the_servers(void)
     CHECK_INT(a.n_draws, 1);
     CHECK_INT(a.n_likeliest, -1);
     CHECK_INT(a.n_plans, 1);
-    CHECK(a.plan[0].kind == GM_ASK_OWN && !a.stream && !a.echo && a.n_stop == 0);
-    gm_ask_clear(&a);
+    CHECK(a.plan[0].kind == GM_REQUEST_DEFAULT && !a.stream && !a.echo && a.n_stop == 0);
+    gm_request_clear(&a);
 }
 
 static void every_member_is_read(void)
 {
-    gm_ask a;
+    gm_request a;
     gm_error err = {0};
     CHECK_OK(
         read(&a, false,
@@ -55,13 +56,13 @@ static void every_member_is_read(void)
     CHECK_INT(a.n_stop, 2);
     CHECK_TEXT(a.stop[1], "end");
     CHECK_INT(a.n_plans, 3);
-    CHECK(a.plan[0].kind == GM_ASK_UNSTEERED && a.plan[1].kind == GM_ASK_BY_OPTIONS);
+    CHECK(a.plan[0].kind == GM_REQUEST_UNSTEERED && a.plan[1].kind == GM_REQUEST_BY_OPTIONS);
     CHECK_INT(a.plan[1].recipe.clusters.n, 2);
     CHECK_TEXT(a.plan[1].recipe.clusters.at[1], "2=-0.5");
     CHECK(a.plan[1].recipe.weight == 3 && a.plan[1].recipe.mass_matched);
-    CHECK(a.plan[2].kind == GM_ASK_BY_NAME && a.plan[2].recipe.weight == 2);
+    CHECK(a.plan[2].kind == GM_REQUEST_BY_NAME && a.plan[2].recipe.weight == 2);
     CHECK_TEXT(a.plan[2].name, "food");
-    gm_ask_clear(&a);
+    gm_request_clear(&a);
     CHECK(a.body == NULL && a.n_plans == 0);
 }
 
@@ -81,12 +82,12 @@ static void what_others_send_unasked_is_taken(void)
                "\"stream_options\": null}"},
     };
     for (size_t i = 0; i < 2; i++) {
-        gm_ask a;
+        gm_request a;
         gm_error err = {0};
         CHECK_OK(read(&a, cases[i].chat, cases[i].body, &err), err);
         CHECK_INT(a.n_likeliest, -1);
         CHECK_INT(a.max_tokens, 40);
-        gm_ask_clear(&a);
+        gm_request_clear(&a);
     }
 }
 
@@ -106,11 +107,11 @@ static void log_probabilities_are_asked_for_in_two_ways(void)
          20},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        gm_ask a;
+        gm_request a;
         gm_error err = {0};
         CHECK_OK(read(&a, cases[i].chat, cases[i].body, &err), err);
         CHECK_INT(a.n_likeliest, cases[i].n_likeliest);
-        gm_ask_clear(&a);
+        gm_request_clear(&a);
     }
 }
 
@@ -122,18 +123,18 @@ static void prompts_may_be_token_ids(void)
     } cases[] = {{"{\"prompt\": [1, 9, 0]}", 1, 3}, {"{\"prompt\": [[1, 9], [2, 2]]}", 2, 2}};
     gm_error err = {0};
     for (size_t i = 0; i < 2; i++) {
-        gm_ask a;
+        gm_request a;
         CHECK_OK(read(&a, false, cases[i].body, &err), err);
         CHECK_INT(a.n_prompts, cases[i].n);
         CHECK_INT(a.prompt[0].n_ids, cases[i].n_ids);
         CHECK(a.prompt[0].text == NULL && a.prompt[0].ids[1] == 9);
-        gm_ask_clear(&a);
+        gm_request_clear(&a);
     }
 }
 
 static void a_chat_is_a_question(void)
 {
-    gm_ask a;
+    gm_request a;
     gm_error err = {0};
     CHECK_OK(
         read(&a, true,
@@ -151,12 +152,12 @@ static void a_chat_is_a_question(void)
     CHECK_INT(a.n_prompts, 1);
     CHECK_TEXT(a.prompt[0].text, "why?");
     CHECK_INT(a.max_tokens, 5);
-    gm_ask_clear(&a);
+    gm_request_clear(&a);
 }
 
 static void turns_stand_in_front_of_the_question(void)
 {
-    gm_ask a;
+    gm_request a;
     gm_error err = {0};
     CHECK_OK(read(&a, true,
                   "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": "
@@ -169,7 +170,7 @@ static void turns_stand_in_front_of_the_question(void)
     CHECK_TEXT(a.turn[1].text, "b");
     CHECK_INT(a.n_prompts, 1);
     CHECK_TEXT(a.prompt[0].text, "c");
-    gm_ask_clear(&a);
+    gm_request_clear(&a);
 }
 
 static void what_is_wrong_is_named(void)
@@ -244,7 +245,7 @@ static void what_is_wrong_is_named(void)
          "top_logprobs"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        gm_ask a;
+        gm_request a;
         gm_error err = {0};
         gm_status status = read(&a, bad[i].chat, bad[i].body, &err);
         CHECK(status == GM_EARG || status == GM_EFORMAT);
@@ -255,23 +256,23 @@ static void what_is_wrong_is_named(void)
 
 static gm_status read_all(void *state, gm_error *err)
 {
-    gm_ask a;
+    gm_request a;
     (void)state;
     gm_status status = read(&a, false,
                             "{\"prompt\": [[1], [2]], \"stop\": \"x\", \"steer\": [{\"cluster\": "
                             "[1, 2], \"expert\": \"1:2=3\"}, null]}",
                             err);
-    gm_ask_clear(&a);
+    gm_request_clear(&a);
     return status;
 }
 
 static gm_status read_chat(void *state, gm_error *err)
 {
-    gm_ask a;
+    gm_request a;
     (void)state;
     gm_status status =
         read(&a, true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", err);
-    gm_ask_clear(&a);
+    gm_request_clear(&a);
     return status;
 }
 

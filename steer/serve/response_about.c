@@ -1,5 +1,5 @@
-/* reply_about.c - what the page is told of the server: see reply.h. */
-#include "steer/serve/reply.h"
+/* response_about.c - what the page is told of the server: see response.h. */
+#include "steer/serve/response.h"
 
 static void put_clusters(gm_json_out *json, const gm_atlas *atlas)
 {
@@ -48,38 +48,40 @@ static void put_options(gm_json_out *json, const gm_stage_options *o)
 }
 
 /* Does the model's folder hold a chat template that is known? */
-static bool has_chat(const gm_host *host)
+static bool has_chat(const gm_server *server)
 {
     gm_chat chat = {0};
     gm_error none = {0};
     const gm_chat_options options = {0};
-    const bool known = gm_chat_open(&chat, host->stage->options->model, &options, &none) == GM_OK;
+    const bool known = gm_chat_open(&chat, server->stage->options->model, &options, &none) == GM_OK;
     gm_chat_clear(&chat);
     return known;
 }
 
-gm_status gm_reply_about(gm_text *out, const gm_host *host, gm_error *err)
+gm_status gm_response_about(gm_text *out, const gm_server *server, gm_error *err)
 {
-    const gm_model_info *info = host->stage->info;
+    const gm_model_info *info = server->stage->info;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_stage_put(host->stage, &json);
+    gm_stage_put(server->stage, &json);
     gm_json_put_string(&json, "family", info->family);
     gm_json_put_i64(&json, "layers", info->n_moe_layers);
     gm_json_put_i64(&json, "experts", info->n_experts);
     gm_json_put_i64(&json, "chosen", info->n_chosen);
     gm_json_put_i64(&json, "context", info->max_context);
-    gm_json_put_bool(&json, "chat", has_chat(host));
-    gm_json_put_string(&json, "atlas", host->stage->options->atlas);
-    gm_json_put_raw(&json, "plan", host->own->source);
+    gm_json_put_bool(&json, "chat", has_chat(server));
+    gm_json_put_string(&json, "atlas", server->stage->options->atlas);
+    gm_json_put_raw(&json, "plan", server->default_plan->source);
     gm_json_open_array(&json, "plans");
-    for (size_t i = 0; i < host->n_plans; i++) gm_json_put_string(&json, NULL, host->plan_name[i]);
+    for (size_t i = 0; i < server->n_plans; i++)
+        gm_json_put_string(&json, NULL, server->plan_name[i]);
     gm_json_close_array(&json);
     gm_json_open_array(&json, "plan_files");
-    for (size_t i = 0; i < host->n_plans; i++) gm_json_put_string(&json, NULL, host->plan_path[i]);
+    for (size_t i = 0; i < server->n_plans; i++)
+        gm_json_put_string(&json, NULL, server->plan_path[i]);
     gm_json_close_array(&json);
-    put_options(&json, host->stage->options);
-    if (host->stage->atlas) put_clusters(&json, host->stage->atlas);
+    put_options(&json, server->stage->options);
+    if (server->stage->atlas) put_clusters(&json, server->stage->atlas);
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);
     if (status == GM_OK) status = gm_text_append(out, json.text.at, json.text.n, err);

@@ -1,5 +1,5 @@
-/* ask.c - see ask.h. */
-#include "steer/serve/ask.h"
+/* request.c - see request.h. */
+#include "steer/serve/request.h"
 
 #include "base/cli_config.h"
 #include "base/cli_nearest.h"
@@ -16,13 +16,13 @@ static gm_status wrong(const char *key, const gm_json *value, const char *expect
 }
 
 /* The member, or NULL where it is absent or null. */
-static const gm_json *member(const gm_ask *a, const char *key)
+static const gm_json *member(const gm_request *a, const char *key)
 {
     const gm_json *value = gm_json_find(a->body, key);
     return value && gm_json_kind_of(value) != GM_JSON_NULL ? value : NULL;
 }
 
-static void *take(gm_ask *a, size_t n, size_t size)
+static void *take(gm_request *a, size_t n, size_t size)
 {
     return gm_arena_alloc(&a->arena, n > 0 ? n : 1, size);
 }
@@ -89,7 +89,7 @@ static gm_status refuse_member(const char *name, int where, gm_error *err)
                    gm_nearest_advice(&nearest, "", advice));
 }
 
-static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *err)
+static gm_status check_member(const gm_request *a, const gm_json *value, gm_error *err)
 {
     const int where = a->chat ? IN_CHATS : IN_COMPLETIONS;
     const char *name = gm_json_key(value);
@@ -107,8 +107,8 @@ static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *e
 
 /* ---- prompts ---- */
 
-static gm_status read_ids(gm_ask *a, gm_ask_prompt *out, const gm_json *list, size_t vocabulary,
-                          gm_error *err)
+static gm_status read_ids(gm_request *a, gm_request_prompt *out, const gm_json *list,
+                          size_t vocabulary, gm_error *err)
 {
     uint32_t *ids = take(a, gm_json_n_items(list), sizeof *ids);
     if (ids == NULL) return gm_fail(err, GM_EMEM, "no memory for a prompt");
@@ -123,10 +123,10 @@ static gm_status read_ids(gm_ask *a, gm_ask_prompt *out, const gm_json *list, si
     return GM_OK;
 }
 
-static gm_status read_prompt(gm_ask *a, gm_ask_prompt *out, const gm_json *value, size_t vocabulary,
-                             gm_error *err)
+static gm_status read_prompt(gm_request *a, gm_request_prompt *out, const gm_json *value,
+                             size_t vocabulary, gm_error *err)
 {
-    *out = (gm_ask_prompt){0};
+    *out = (gm_request_prompt){0};
     if (gm_json_kind_of(value) == GM_JSON_ARRAY) {
         gm_status status = read_ids(a, out, value, vocabulary, err);
         if (status != GM_OK) return status;
@@ -138,7 +138,7 @@ static gm_status read_prompt(gm_ask *a, gm_ask_prompt *out, const gm_json *value
     return GM_OK;
 }
 
-static gm_status read_prompts(gm_ask *a, size_t vocabulary, gm_error *err)
+static gm_status read_prompts(gm_request *a, size_t vocabulary, gm_error *err)
 {
     const gm_json *value = member(a, "prompt");
     int64_t id;
@@ -146,9 +146,9 @@ static gm_status read_prompts(gm_ask *a, size_t vocabulary, gm_error *err)
     const gm_json *first = gm_json_kind_of(value) == GM_JSON_ARRAY ? gm_json_first(value) : NULL;
     const bool many = first && !gm_json_i64(first, &id);
     const size_t n = many ? gm_json_n_items(value) : 1;
-    if (n > GM_ASK_MOST_CHOICES)
+    if (n > GM_REQUEST_MAX_CHOICES)
         return gm_fail(err, GM_EARG, "'%s': there are %zu prompts, expected at most %d", BODY, n,
-                       GM_ASK_MOST_CHOICES);
+                       GM_REQUEST_MAX_CHOICES);
     a->prompt = take(a, n, sizeof *a->prompt);
     if (a->prompt == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu prompts", n);
     gm_status status = GM_OK;
@@ -167,7 +167,7 @@ static const char *content_of(const gm_json *message, size_t *n)
     return content ? gm_json_text(content, n) : NULL;
 }
 
-static gm_status read_message(gm_ask *a, const gm_json *m, gm_error *err)
+static gm_status read_message(gm_request *a, const gm_json *m, gm_error *err)
 {
     const gm_json *named = gm_json_find(m, "role");
     const char *role = named ? gm_json_text(named, NULL) : NULL;
@@ -191,7 +191,7 @@ static gm_status read_message(gm_ask *a, const gm_json *m, gm_error *err)
     return GM_OK;
 }
 
-static gm_status read_messages(gm_ask *a, gm_error *err)
+static gm_status read_messages(gm_request *a, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_json *list = member(a, "messages");
@@ -206,12 +206,12 @@ static gm_status read_messages(gm_ask *a, gm_error *err)
     if (a->n_turns == 0 || strcmp(a->turn[a->n_turns - 1].role, "user") != 0)
         return gm_fail(err, GM_EARG, "'%s': the last message is not by 'user'", BODY);
     const gm_chat_turn *question = &a->turn[--a->n_turns];
-    a->prompt[a->n_prompts++] = (gm_ask_prompt){.text = question->text, .n = question->n};
+    a->prompt[a->n_prompts++] = (gm_request_prompt){.text = question->text, .n = question->n};
     return GM_OK;
 }
 
 /* "NAME=VALUE" of a variable of the template, VALUE as JSON. */
-static gm_status read_setting(gm_ask *a, const gm_json *value, gm_error *err)
+static gm_status read_setting(gm_request *a, const gm_json *value, gm_error *err)
 {
     gm_json_out json = {0};
     gm_text setting = {0};
@@ -239,7 +239,7 @@ out:
     return status;
 }
 
-static gm_status read_settings(gm_ask *a, gm_error *err)
+static gm_status read_settings(gm_request *a, gm_error *err)
 {
     const gm_json *object = member(a, "chat_template_kwargs");
     if (object == NULL) return GM_OK;
@@ -255,7 +255,7 @@ static gm_status read_settings(gm_ask *a, gm_error *err)
 
 /* ---- how to write ---- */
 
-static gm_status read_sampling(gm_ask *a, gm_error *err)
+static gm_status read_sampling(gm_request *a, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_sampling *s = &a->sampling;
@@ -277,15 +277,15 @@ out:
     return status;
 }
 
-static gm_status read_stops(gm_ask *a, gm_error *err)
+static gm_status read_stops(gm_request *a, gm_error *err)
 {
     const gm_json *value = member(a, "stop");
     if (value == NULL) return GM_OK;
     const bool list = gm_json_kind_of(value) == GM_JSON_ARRAY;
     const size_t n = list ? gm_json_n_items(value) : 1;
-    if (n > GM_ASK_MOST_STOPS)
+    if (n > GM_REQUEST_MAX_STOPS)
         return gm_fail(err, GM_EARG, "'%s': 'stop' has %zu strings, expected at most %d", BODY, n,
-                       GM_ASK_MOST_STOPS);
+                       GM_REQUEST_MAX_STOPS);
     a->stop = take(a, n, sizeof *a->stop);
     if (a->stop == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu texts", n);
     for (const gm_json *v = list ? gm_json_first(value) : value; v;
@@ -303,14 +303,14 @@ static gm_status read_stops(gm_ask *a, gm_error *err)
 
 /* Completions say in one member how many of the likeliest tokens, chats in two whether and how
  * many. */
-static gm_status read_likeliest(gm_ask *a, gm_error *err)
+static gm_status read_likeliest(gm_request *a, gm_error *err)
 {
     gm_status status = GM_OK;
     const char *key = a->chat ? "top_logprobs" : "logprobs";
     bool wanted = true;
     int64_t n;
     if (a->chat) GM_TRY(gm_json_get_bool_or(a->body, "logprobs", false, &wanted, BODY, err));
-    GM_TRY(gm_json_get_i64_or(a->body, key, 0, GM_ASK_MOST_LIKELIEST, a->chat ? 0 : -1, &n, BODY,
+    GM_TRY(gm_json_get_i64_or(a->body, key, 0, GM_REQUEST_MAX_LIKELIEST, a->chat ? 0 : -1, &n, BODY,
                               err));
     if (n > 0 && !wanted) GM_FAIL(GM_EARG, "'%s': '%s' needs \"logprobs\": true", BODY, key);
     a->n_likeliest = wanted ? (int)n : -1;
@@ -318,13 +318,13 @@ out:
     return status;
 }
 
-static gm_status read_extent(gm_ask *a, const gm_ask_defaults *d, gm_error *err)
+static gm_status read_extent(gm_request *a, const gm_request_defaults *d, gm_error *err)
 {
     gm_status status = GM_OK;
     int64_t n, most;
     const char *key =
         a->chat && member(a, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
-    GM_TRY(gm_json_get_i64_or(a->body, "n", 1, GM_ASK_MOST_CHOICES, 1, &n, BODY, err));
+    GM_TRY(gm_json_get_i64_or(a->body, "n", 1, GM_REQUEST_MAX_CHOICES, 1, &n, BODY, err));
     GM_TRY(gm_json_get_bool_or(a->body, "stream", false, &a->stream, BODY, err));
     GM_TRY(gm_json_get_bool_or(a->body, "echo", false, &a->echo, BODY, err));
     GM_TRY(read_likeliest(a, err));
@@ -339,10 +339,10 @@ out:
 
 /* ---- plans ---- */
 
-static gm_status read_plan(gm_ask *a, gm_ask_plan *p, const gm_json *value, gm_error *err)
+static gm_status read_plan(gm_request *a, gm_request_plan *p, const gm_json *value, gm_error *err)
 {
     gm_status status = GM_OK;
-    *p = (gm_ask_plan){.kind = GM_ASK_UNSTEERED, .recipe = gm_recipe_defaults()};
+    *p = (gm_request_plan){.kind = GM_REQUEST_UNSTEERED, .recipe = gm_recipe_defaults()};
     if (gm_json_kind_of(value) == GM_JSON_NULL) return GM_OK;
     const gm_opt opts[] = {
         GM_RECIPE_OPTIONS(&p->recipe),
@@ -350,7 +350,7 @@ static gm_status read_plan(gm_ask *a, gm_ask_plan *p, const gm_json *value, gm_e
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_take_object(&a->arena, opts, value, "steer", err));
-    p->kind = p->name ? GM_ASK_BY_NAME : GM_ASK_BY_OPTIONS;
+    p->kind = p->name ? GM_REQUEST_BY_NAME : GM_REQUEST_BY_OPTIONS;
     if (p->name) {
         gm_recipe others = p->recipe;
         others.weight = 1;
@@ -362,18 +362,18 @@ out:
     return status;
 }
 
-static gm_status read_plans(gm_ask *a, gm_error *err)
+static gm_status read_plans(gm_request *a, gm_error *err)
 {
     const gm_json *value = gm_json_find(a->body, "steer");
     const bool list = value && gm_json_kind_of(value) == GM_JSON_ARRAY;
     const size_t n = list ? gm_json_n_items(value) : 1;
-    if (n < 1 || n > GM_ASK_MOST_PLANS)
+    if (n < 1 || n > GM_REQUEST_MAX_PLANS)
         return gm_fail(err, GM_EARG, "'steer' is a list of %zu, expected 1 to %d", n,
-                       GM_ASK_MOST_PLANS);
+                       GM_REQUEST_MAX_PLANS);
     a->plan = take(a, n, sizeof *a->plan);
     if (a->plan == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu plans", n);
     if (value == NULL) {
-        a->plan[a->n_plans++] = (gm_ask_plan){.kind = GM_ASK_OWN};
+        a->plan[a->n_plans++] = (gm_request_plan){.kind = GM_REQUEST_DEFAULT};
         return GM_OK;
     }
     gm_status status = GM_OK;
@@ -385,11 +385,11 @@ static gm_status read_plans(gm_ask *a, gm_error *err)
 
 /* ---- all of it ---- */
 
-gm_status gm_ask_read(gm_ask *out, bool chat, const char *bytes, size_t n,
-                      const gm_ask_defaults *defaults, gm_error *err)
+gm_status gm_request_read(gm_request *out, bool chat, const char *bytes, size_t n,
+                          const gm_request_defaults *defaults, gm_error *err)
 {
     gm_status status = GM_OK;
-    *out = (gm_ask){.chat = chat, .sampling = defaults->sampling};
+    *out = (gm_request){.chat = chat, .sampling = defaults->sampling};
     GM_TRY(gm_json_parse(&out->body, bytes, n, BODY, err));
     if (gm_json_kind_of(out->body) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", BODY);
@@ -401,18 +401,18 @@ gm_status gm_ask_read(gm_ask *out, bool chat, const char *bytes, size_t n,
     GM_TRY(read_extent(out, defaults, err));
     GM_TRY(read_stops(out, err));
     GM_TRY(read_plans(out, err));
-    if (out->n_prompts * out->n_draws > GM_ASK_MOST_CHOICES / out->n_plans)
+    if (out->n_prompts * out->n_draws > GM_REQUEST_MAX_CHOICES / out->n_plans)
         GM_FAIL(GM_EARG, "'%s': %zu prompts, %zu draws and %zu plans make more than %d texts", BODY,
-                out->n_prompts, out->n_draws, out->n_plans, GM_ASK_MOST_CHOICES);
+                out->n_prompts, out->n_draws, out->n_plans, GM_REQUEST_MAX_CHOICES);
 out:
-    if (status != GM_OK) gm_ask_clear(out);
+    if (status != GM_OK) gm_request_clear(out);
     return status;
 }
 
-void gm_ask_clear(gm_ask *ask)
+void gm_request_clear(gm_request *request)
 {
-    for (size_t i = 0; i < ask->n_plans; i++) gm_recipe_clear(&ask->plan[i].recipe);
-    gm_json_free(ask->body);
-    gm_arena_clear(&ask->arena);
-    *ask = (gm_ask){0};
+    for (size_t i = 0; i < request->n_plans; i++) gm_recipe_clear(&request->plan[i].recipe);
+    gm_json_free(request->body);
+    gm_arena_clear(&request->arena);
+    *request = (gm_request){0};
 }
