@@ -13,6 +13,7 @@
 
 enum { AT_ONCE = 64 }; /* permutations between two looks at the clock */
 static const double ROUNDING = 1e-12;
+static const double OF_RATES = 1e-7; /* roundings of two rates to f32, and of their difference */
 
 /* Sums of the rates of some documents, and of their squares. */
 typedef struct sums {
@@ -131,10 +132,12 @@ static double welch(double one, double two, double n, double all_one, double all
     return t_of(one / n - rest / m, of[0] + of[1]);
 }
 
-/* Mean of n differences over its standard error; *of: this, squared. */
+/* Mean of n differences over its standard error; *of: this, squared. Differences that are apart
+ * by rounding only are all the same. */
 static double paired(double one, double two, double n, double *of)
 {
-    *of = fmax(0, two - one * one / n) / (n - 1) / n;
+    const double variance = fmax(0, two - one * one / n) / (n - 1);
+    *of = variance > OF_RATES * OF_RATES ? variance / n : 0;
     return t_of(one / n, *of);
 }
 

@@ -15,7 +15,8 @@
 
 #include "base/base.h"
 
-/* One expert. Where no rate of either group varies, t is 0 or an infinity by the difference. */
+/* One expert. Where no rate of either group varies, or all pairs differ by the same, t is 0 or an
+ * infinity by the difference. */
 typedef struct gm_contrast_expert {
     double rate_a, rate_b, difference; /* a - b */
     double low, high;                  /* of the difference */

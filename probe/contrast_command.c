@@ -257,6 +257,11 @@ static gm_status find_groups(result *r, gm_trace *trace, gm_trace *other, gm_err
     const char *model = gm_trace_get_info(trace)->model_digest;
     const char *model_of_other = gm_trace_get_info(other)->model_digest;
     r->models_differ = *model && *model_of_other && strcmp(model, model_of_other) != 0;
+    if (*model == '\0' || *model_of_other == '\0')
+        gm_warn("%s which model it is of, so nothing tells whether both are of one",
+                *model            ? "the second trace does not say"
+                : *model_of_other ? "the first trace does not say"
+                                  : "neither trace says");
     return gm_contrast_groups_of_traces(&r->groups, trace, other, &o->a, err);
 }
 

@@ -50,3 +50,4 @@ echo "-- a trace that does not say which model it is of:"
 gm-probe export olmoe.h5 --gates --texts -o olmoe.jsonl --quiet > /dev/null
 gm-probe import olmoe.jsonl --experts 16 -o unsaid.h5 --quiet > /dev/null
 gm-probe contrast olmoe.h5 --against-trace unsaid.h5 --json | grep -o '"models_differ":[a-z]*'
+gm-probe contrast unsaid.h5 --against-trace unsaid.h5 --top 0 --permutations 0 | head -n 1

@@ -146,6 +146,28 @@ static void pairs(void)
     CHECK_NEAR(e[1].p, 0.875, 4 * sqrt(0.875 * 0.125 / DEALS));
 }
 
+/* Every pair differs by .01, as far as floats can say: no scatter, so t is infinite, not millions.
+ */
+static void pairs_that_differ_alike(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N_PAIRED * J];
+    uint8_t of_a[N_PAIRED];
+    gm_error err = {0};
+    fill_pairs(&d, rate, of_a);
+    for (uint32_t p = 0; p < PAIRS; p++) {
+        rate[J * partners[2 * p]] = (float)(p + 81) / 100;
+        rate[J * partners[2 * p + 1]] = (float)(p + 80) / 100;
+    }
+    CHECK_OK(gm_contrast_make(e, &d, 200, 7, true, &err), err);
+    CHECK(e[0].t == INFINITY);
+    CHECK_NEAR(e[0].difference, 0.01, 1e-7);
+    CHECK_NEAR(e[0].high - e[0].low, 0, 0);
+    CHECK(e[0].p > 0.01 && e[0].p < 0.15); /* 2 of 32 signs part them so */
+    CHECK_NEAR(e[1].t, 0.48038446, 1e-5);
+}
+
 /* More pairs than a random word has bits: expert 0 differs in pairs 16 to 31, expert 1 in those
  * after them. As large a t by chance: of 16 signs and of 8 all alike, or nearly. */
 static void many_pairs(void)
@@ -210,4 +232,5 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(two_groups), TEST(exchanged), TEST(rates_that_do_not_vary), TEST(groups_of_one),
-      TEST(pairs), TEST(many_pairs), TEST(pairs_that_do_not_differ), TEST(allocations_fail))
+      TEST(pairs), TEST(pairs_that_differ_alike), TEST(many_pairs), TEST(pairs_that_do_not_differ),
+      TEST(allocations_fail))
