@@ -27,6 +27,29 @@ out:
     return status;
 }
 
+/* The shards of a run that goes on must be of this run: the first is looked at before anything is
+ * said, all others when their turn comes. */
+static gm_status continue_after(const gm_run *r, const gm_shard_list *list, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *first = NULL;
+    if (list->n > 0) {
+        GM_TRY(gm_trace_open(&first, list->path[0], err));
+        GM_TRY(gm_run_same(r, gm_trace_get_info(first), list->path[0],
+                           r->o.shard_n > 1 ? "remove its folder to start over"
+                                            : "give --force to start over",
+                           err));
+    }
+    if ((list->n > 0 || r->n_lost > 0) && !r->o.quiet)
+        fprintf(stderr,
+                "continuing after %zu finished block%s; %" PRIu64
+                " token%s already computed must be computed again\n",
+                list->n, gm_plural(list->n), r->n_lost, gm_plural(r->n_lost));
+out:
+    gm_trace_close(first);
+    return status;
+}
+
 /* The output exists: *done when it is this run, finished. A kill after the merging has
  * left its shards, which then have to go; those of an index stay. */
 static gm_status look_at_finished(gm_run *r, bool *done, gm_error *err)
@@ -61,11 +84,7 @@ gm_status gm_run_look_at_output(gm_run *r, bool *done, gm_error *err)
     GM_TRY(gm_shard_lock_take(&r->lock, r->folder.at, r->o.shard_i, r->o.shard_n, err));
     GM_TRY(gm_shard_list_read(&list, r->folder.at, err));
     r->n_lost = r->lock.lost;
-    if (r->o.resume && (list.n > 0 || r->n_lost > 0) && !r->o.quiet)
-        fprintf(stderr,
-                "continuing after %zu finished block%s; %" PRIu64
-                " token%s already computed must be computed again\n",
-                list.n, gm_plural(list.n), r->n_lost, gm_plural(r->n_lost));
+    if (r->o.resume) GM_TRY(continue_after(r, &list, err));
     if (list.n == 0 || r->o.resume) goto out;
     if (!r->o.force && r->o.shard_n == 1)
         GM_FAIL(

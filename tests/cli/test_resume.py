@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import subprocess
 
-from probe_run import (BLOCK, PROBE, check_same, clear, contents, h5py, parts, run, shards, start,
+from probe_run import (BLOCK, PROBE, check_same, clear, command, contents, h5py, parts, run, shards, start,
                        write_corpus)
 
 
@@ -38,6 +38,9 @@ def a_damaged_file_keeps_its_blocks(whole):
     run("tasks.h5", "--resume", code=1, says="its blocks are kept in 'tasks.h5.parts'")
     assert len(shards("tasks.h5")) == 5
     pathlib.Path("tasks.h5").unlink()
+    refused = command("tasks.h5", "--resume", "--record", "counts")
+    said = subprocess.run(refused, capture_output=True, text=True).stderr
+    assert "continuing" not in said and "another --record" in said, said
     run("tasks.h5", "--resume")
     check_same("tasks.h5", whole)
     assert not parts("tasks.h5").exists()
