@@ -183,8 +183,6 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     gm_atlas atlas;
     const char *note = "";
     gm_text times = {0}, part = {0};
-    gm_isa unused;
-    GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     GM_TRY(open_trace(&trace, c, trace_path, err));
     const gm_report_options report = {.html = c->report,

@@ -1,6 +1,9 @@
 /* gm_cluster.c - the gm-cluster program: what a model's experts are about. */
 #include "base/cli.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/isa.h"
+
+#include <stdlib.h>
 
 int main(int argc, char **argv)
 {
@@ -17,6 +20,10 @@ int main(int argc, char **argv)
         {"matrix", gm_cluster_matrix, "map and cluster the rows of any matrix"},
         {NULL, NULL, NULL},
     };
+    gm_error err = {0};
+    gm_isa unused;
+    gm_status status = gm_isa_find(&unused, getenv("GM_KERNELS"), &err);
+    if (status != GM_OK) return gm_cli_end("gm-cluster", "GM_KERNELS", status, false, &err);
     return gm_cli_main("gm-cluster", "find what the experts of a model are about", commands, argc,
                        argv);
 }

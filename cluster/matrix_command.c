@@ -188,9 +188,7 @@ static gm_status run(matrix_command *c, const char *path, gm_error *err)
     gm_status status = GM_OK;
     gm_matrix matrix = {0};
     gm_matrix_found found = {0};
-    gm_isa unused;
     const char *const outs[] = {c->out, c->linkage, c->tree, c->graph};
-    GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++) /* before the work, not after it */
         if (outs[i]) GM_TRY(gm_outfile_check(outs[i], c->force, err));
     GM_TRY(gm_matrix_read(&matrix, path, err));

@@ -136,7 +136,8 @@ def instruction_sets_change_nothing(said, column):
     for kernels in instructions():
         other, found = fit("planted.h5", kernels=kernels, more=FEW)
         assert other == said and found["quality"] == column["quality"], kernels
-    assert "unknown kernels 'sse'" in fit("planted.h5", kernels="sse", code=1)[0]
+    for command in (["fit", "planted.h5", "-o", "a.h5"], ["show", "a.h5"]):  # one sentence from each command
+        assert "unknown kernels 'sse'" in program("gm-cluster", *command, kernels="sse", code=1)[1], command
 
 
 def instructions():
