@@ -65,6 +65,7 @@ static gm_status make_plan(gm_completions *out, size_t i, const gm_server *serve
     gm_vector_important(out->important + e * cells_of(server), plan->bias, plan->n_layers,
                         plan->n_experts, server->stage->info->n_chosen);
 out:
+    if (status != GM_OK) gm_request_name_members(err);
     return status;
 }
 

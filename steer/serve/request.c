@@ -4,6 +4,7 @@
 #include "base/cli_config.h"
 #include "base/cli_nearest.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char BODY[] = "request"; /* its name in messages */
@@ -339,6 +340,34 @@ out:
 
 /* ---- plans ---- */
 
+/* Whether an option of a plan is called by these n characters. */
+static bool is_of_plan(const char *name, size_t n)
+{
+    gm_recipe unused = {0};
+    const gm_opt opts[] = {GM_RECIPE_OPTIONS(&unused), {.kind = GM_OPT_END_}};
+    for (const gm_opt *opt = opts; opt->kind != GM_OPT_END_; opt++)
+        if (opt->kind != GM_OPT_GROUP && strlen(opt->name) == n && memcmp(opt->name, name, n) == 0)
+            return true;
+    return false;
+}
+
+void gm_request_name_members(gm_error *err)
+{
+    if (err == NULL) return;
+    gm_error said = *err;
+    const char *from = said.text, *dashes;
+    char *to = err->text, *const end = err->text + sizeof err->text;
+    while ((dashes = strstr(from, "--")) != NULL) {
+        const size_t n = strspn(dashes + 2, "abcdefghijklmnopqrstuvwxyz-");
+        const bool is_member = is_of_plan(dashes + 2, n);
+        to += snprintf(to, (size_t)(end - to), is_member ? "%.*s'steer.%.*s'" : "%.*s--%.*s",
+                       (int)(dashes - from), from, (int)n, dashes + 2);
+        if (to >= end) return; /* cut at the end of the room, as every sentence is */
+        from = dashes + 2 + n;
+    }
+    (void)snprintf(to, (size_t)(end - to), "%s", from);
+}
+
 static gm_status read_plan(gm_request *a, gm_request_plan *p, const gm_json *value, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -359,6 +388,7 @@ static gm_status read_plan(gm_request *a, gm_request_plan *p, const gm_json *val
     }
     GM_TRY(gm_recipe_check(&p->recipe, err));
 out:
+    if (status != GM_OK) gm_request_name_members(err);
     return status;
 }
 

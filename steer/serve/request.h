@@ -86,4 +86,8 @@ gm_status gm_request_read(gm_request *out, bool chat, const char *bytes, size_t 
                           const gm_request_defaults *defaults, gm_error *err) GM_MUST_USE;
 void gm_request_clear(gm_request *request);
 
+/* In a sentence on the plan of a request: members where the command line has options,
+ * "'steer.layers'" for "--layers". NULL is left alone. */
+void gm_request_name_members(gm_error *err);
+
 #endif
