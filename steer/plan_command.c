@@ -167,6 +167,7 @@ static gm_status build(gm_plan *plan, const request *r, gm_error *err)
                                    shape.n_experts, err));
     GM_TRY(gm_recipe_build(plan, &recipe, &shape, atlas, r->atlas, err));
 out:
+    if (status == GM_OK) gm_recipe_warn(&recipe, plan);
     gm_array_clear(&array);
     gm_atlas_close(atlas);
     gm_model_close(model);

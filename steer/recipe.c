@@ -175,6 +175,39 @@ out:
     return status;
 }
 
+/* Whether anything of the list has a weight above 0. */
+static bool is_sought(const gm_opt_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strstr(list->at[i], "=-") == NULL) return true;
+    return false;
+}
+
+void gm_recipe_warn(const gm_recipe *r, const gm_plan *plan)
+{
+    size_t n_raised = 0, n_lowered = 0;
+    for (int i = 0; i < plan->n_layers * plan->n_experts; i++) {
+        const int layer = plan->layer_of_moe[i / plan->n_experts];
+        if (layer < plan->first_layer || layer > plan->last_layer) continue;
+        n_raised += plan->bias[i] > 0;
+        n_lowered += plan->bias[i] < 0;
+    }
+    const bool asks = r->clusters.n + r->subsets.n + r->experts.n > 0 || r->import;
+    if (!asks || r->weight == 0 || n_raised > 0) return;
+    if (n_lowered == 0)
+        gm_warn("the plan steers nothing: every bias in layers %d-%d is 0; %s", plan->first_layer,
+                plan->last_layer,
+                r->import ? "--import gave none there (gm-probe contrast gives one where p is at "
+                            "most its --alpha)"
+                          : "give other --layers or another --filter, such as top:N");
+    else if (r->weight > 0 && r->control == NULL &&
+             (is_sought(&r->clusters) || is_sought(&r->subsets)))
+        gm_warn(
+            "the plan raises no expert in layers %d-%d, it only lowers those used less than in the "
+            "corpus (filter '%s'); --filter top:N --scale logit raises the N most used of a layer",
+            plan->first_layer, plan->last_layer, r->filter);
+}
+
 gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape *shape,
                           const gm_atlas *atlas, const char *atlas_path, gm_error *err)
 {

@@ -111,6 +111,7 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recip
     *plan = (gm_plan){0};
     if (path == NULL) {
         GM_TRY(gm_recipe_build(plan, recipe, &own, s->atlas, s->options->atlas, err));
+        gm_recipe_warn(recipe, plan);
         warn_of_strength(plan);
         goto out;
     }

@@ -25,9 +25,22 @@ for control in random shuffled other:1 mean reverse; do
     same plain norms "norms a layer, $control"
 done
 
+# A plan that does less than it reads: nothing in its layers, nothing in the table, none raised.
+nothing() { gm-steer plan "$@" > /dev/null; }
+nothing --model "$TINY" --expert 2:3=2 --layers 1
+nothing --model "$TINY" --expert 2:3=2 --layers 1 --weight 0
+nothing --model "$TINY" --expert 2:3=-inf
+printf 'layer,expert,bias\n1,0,0\n' > zeros.csv
+nothing --model "$TINY" --import zeros.csv
+nothing --atlas a.h5 --cluster 1 --layers 2
+nothing --atlas a.h5 --cluster 1=-1 --layers 2 --filter top:1
+nothing --atlas a.h5 --cluster 1 --layers 1 --filter quantile:0.95
+generate --prompt salt > unsteered
+generate --prompt salt --atlas a.h5 --cluster 2=0 > by_options
+same unsteered by_options "cluster times 0"
+
 # Schedules: over all that is generated, over none of it but the prompt, in between.
 steer="--atlas a.h5 --cluster 0 --filter none --weight 6"
-generate --prompt salt > unsteered
 generate --prompt salt $steer > always
 for schedule in constant first:24 first:3 rise:6 fade:6; do
     gm-steer plan $steer --schedule $schedule -o s.st --force | sed -n 's/.*generated template//p'
