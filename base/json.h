@@ -122,6 +122,8 @@ void gm_json_put_u64(gm_json_out *out, const char *key, uint64_t value);
 void gm_json_put_f64(gm_json_out *out, const char *key, double value);
 void gm_json_put_bool(gm_json_out *out, const char *key, bool value);
 void gm_json_put_null(gm_json_out *out, const char *key);
+/* A value that was read, with all that it holds. */
+void gm_json_put_value(gm_json_out *out, const char *key, const gm_json *value);
 /* Text that is JSON already (one value), taken as it is. */
 void gm_json_put_raw(gm_json_out *out, const char *key, const char *json);
 /* GM_OK when everything was written and every object and array is closed. */

@@ -169,6 +169,47 @@ void gm_json_put_null(gm_json_out *out, const char *key)
     gm_json_put_raw(out, key, "null");
 }
 
+static void put_number(gm_json_out *out, const char *key, const gm_json *value)
+{
+    int64_t whole;
+    double number = 0;
+    if (gm_json_i64(value, &whole)) {
+        gm_json_put_i64(out, key, whole);
+    } else {
+        (void)gm_json_f64(value, &number);
+        gm_json_put_f64(out, key, number);
+    }
+}
+
+static void put_items(gm_json_out *out, const gm_json *value, bool named)
+{
+    for (const gm_json *v = gm_json_first(value); v; v = gm_json_next(v))
+        gm_json_put_value(out, named ? gm_json_key(v) : NULL, v);
+}
+
+void gm_json_put_value(gm_json_out *out, const char *key, const gm_json *value)
+{
+    size_t n = 0;
+    bool yes = false;
+    const char *text = gm_json_text(value, &n);
+    switch (gm_json_kind_of(value)) {
+    case GM_JSON_NULL: gm_json_put_null(out, key); break;
+    case GM_JSON_BOOL: (void)gm_json_bool(value, &yes), gm_json_put_bool(out, key, yes); break;
+    case GM_JSON_NUMBER: put_number(out, key, value); break;
+    case GM_JSON_TEXT: gm_json_put_text(out, key, text, n); break;
+    case GM_JSON_ARRAY:
+        gm_json_open_array(out, key);
+        put_items(out, value, false);
+        gm_json_close_array(out);
+        break;
+    case GM_JSON_OBJECT:
+        gm_json_open_object(out, key);
+        put_items(out, value, true);
+        gm_json_close_object(out);
+        break;
+    }
+}
+
 gm_status gm_json_out_done(gm_json_out *out, gm_error *err)
 {
     if (out->status == GM_EMEM) return gm_fail(err, GM_EMEM, "no memory for the JSON output");

@@ -235,6 +235,7 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 {
     gm_status status = GM_OK;
     gm_config_parts parts;
+    gm_json *renamed = NULL;
     *out = (gm_arch){
         .bos = -1,
         .activation = {.slope = 1.0f},
@@ -255,6 +256,8 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 
     GM_TRY(expect_object(config, where, err));
     GM_TRY(find_family(config, where, &out->family, err));
+    GM_TRY(gm_config_rename(&renamed, config, where, out->family, err));
+    if (renamed) config = renamed;
     GM_TRY(gm_config_find_parts(&parts, config, where, out->family, err));
     GM_TRY(gm_arch_check_keys(&parts, where, out, err));
     GM_TRY(read_config(parts.own, where, out, err));
@@ -266,6 +269,7 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
     GM_TRY(expect_object(generation, generation_where, err));
     GM_TRY(read_generation(generation, generation_where, out, err));
 out:
+    gm_json_free(renamed);
     if (status != GM_OK) gm_arch_clear(out);
     return status;
 }

@@ -17,6 +17,12 @@ typedef struct gm_config_parts {
 
 struct gm_family;
 
+/* A config by the keys that families share, where arch's family has others (gm_renamed): members of
+ * the objects that it has them in stand in the config itself. *out is the caller's; NULL: the
+ * family has no others. GM_EFORMAT: a key is there by both names and differs; GM_EMEM. */
+gm_status gm_config_rename(gm_json **out, const gm_json *config, const char *where,
+                           const struct gm_family *family, gm_error *err) GM_MUST_USE;
+
 /* As the family has them. GM_EFORMAT: one is missing. */
 gm_status gm_config_find_parts(gm_config_parts *out, const gm_json *config, const char *where,
                                const struct gm_family *family, gm_error *err) GM_MUST_USE;

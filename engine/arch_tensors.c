@@ -244,6 +244,14 @@ static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_sli
     const bool both = sibling != role && other && strcmp(name, other) == 0;
     const char *layer = strstr(name, "%d");
     if (layer == NULL || strstr(layer + 2, "%d") != NULL) return;
+    if (arch->family->tall) {
+        const bool down = role == GM_ROLE_EXPERT_DOWN;
+        const size_t rows = down ? slice->cols : slice->rows; /* of the tensor, an expert's */
+        slice->tall = (size_t)arch->n_experts * rows;
+        slice->first = (size_t)expert * rows;
+        if (down) slice->stored = GM_STORED_COLUMNS;
+        return;
+    }
     slice->stack = (size_t)arch->n_experts;
     slice->item = (size_t)expert;
     slice->stack_rows = both ? 2 * slice->rows : slice->rows;

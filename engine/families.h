@@ -9,6 +9,11 @@
 
 enum { GM_OTHER_PREFIXES = 6 };
 
+/* What a family calls a key that others share: in its config itself, or in an object of it. */
+typedef struct gm_renamed {
+    const char *ours, *object, *theirs; /* object NULL: in the config itself */
+} gm_renamed;
+
 typedef struct gm_family {
     const char *architecture; /* config.json "architectures"[0] */
     const char *model_type;   /* config.json "model_type" */
@@ -18,8 +23,9 @@ typedef struct gm_family {
     double rope_theta;        /* likewise */
     double rotary_part;       /* of a head, is rotated where the config names none; 0: all */
     const char *list_key;     /* a list whose length is the number of layers, if it is there */
-    const char *chosen_key;   /* what the config calls K; NULL: num_experts_per_tok */
-    const char *end_key;      /* the id that ends a text where "eos_token_id" is absent or null */
+    const gm_renamed *renamed; /* ends with an `ours` of NULL, objects together; NULL: none */
+    const char *chosen_key;    /* what the config calls K; NULL: num_experts_per_tok */
+    const char *end_key;       /* the id that ends a text where "eos_token_id" is absent or null */
     /* Prefix of tensors that predict further tokens and are not read; NULL: they are those of
      * layers after the last. */
     const char *mtp_prefix;
@@ -38,6 +44,7 @@ typedef struct gm_family {
     bool grows;        /* the angles' description says how queries grow (gm_growth) */
     bool latent;       /* latent attention, which gm_latent_read reads */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
+    bool tall;     /* a stack of experts has rank 2, one below the other; down's are columns */
     bool either;   /* stacked experts may be rows instead of columns */
     bool tied_out; /* what stands around "text_config" says whether the embedding is the head */
     bool nested;   /* the model's own config is the "text_config" of config.json, or of `outer` */
@@ -54,8 +61,8 @@ typedef struct gm_family {
     gm_status (*read)(const gm_json *config, const char *where, gm_arch *arch, gm_error *err);
     /* Tensor names by role; %d is the layer, a second %d the expert; NULL: none. An expert's name
      * without the second %d is a tensor that stacks all experts, (E, rows, columns) or as
-     * arch->stored says. Gate and up of the same name are one matrix for each expert: the gate's
-     * rows first, or in turn with the up's (arch->alternate). */
+     * arch->stored or `tall` says. Gate and up of the same name are one matrix for each expert: the
+     * gate's rows first, or in turn with the up's (arch->alternate). */
     const char *tensor[GM_N_ROLES];
     /* Tensors that may stack experts instead, if the checkpoint has them: gate and up together, and
      * down; NULL: it never does. */

@@ -1,6 +1,6 @@
-/* families_fused.c - rows of the table of families whose routers are DeepSeek-V3's by other names.
- * Queries, keys and values come from one matrix in Ling 2.0, Ring 2.0 and Sarvam, from three in
- * Hy3.
+/* families_fused.c - rows of the table of families whose queries, keys and values come from one
+ * matrix: DBRX; and Ling 2.0, Ring 2.0 and Sarvam, whose routers are DeepSeek-V3's by other names,
+ * as Hy3's is, which has three matrices.
  *
  * Source: Ling 2.0's report, arXiv:2510.22115; the code beside its weights,
  * inclusionAI/Ling-V2; transformers, models/sarvam_moe, which computes GLM-4.5 with other names.
@@ -140,6 +140,96 @@ out:
     return status;
 }
 
+/* ---- DBRX: dbrx-base, dbrx-instruct ---- */
+
+static const gm_renamed dbrx_renamed[] = {
+    {"hidden_size", NULL, "d_model"},
+    {"num_hidden_layers", NULL, "n_layers"},
+    {"num_attention_heads", NULL, "n_heads"},
+    {"max_position_embeddings", NULL, "max_seq_len"},
+    {"num_key_value_heads", "attn_config", "kv_n_heads"},
+    {"intermediate_size", "ffn_config", "ffn_hidden_size"},
+    {"num_experts_per_tok", "ffn_config", "moe_top_k"},
+    {NULL, NULL, NULL},
+};
+
+static const char *const dbrx_keys[] = {
+    "moe_num_experts",
+    "moe_normalize_expert_weights",
+    "ffn_act_fn",
+    "clip_qkv",
+    "attn_pdrop", /* from here on: of training, and of any config inside another */
+    "emb_pdrop",
+    "resid_pdrop",
+    "moe_jitter_eps",
+    "moe_loss_weight",
+    "chunk_size_feed_forward",
+    "problem_type",
+    NULL,
+};
+
+/* What is computed in one way only. */
+static gm_status check_dbrx(const gm_json *config, const char *where, const gm_arch *arch,
+                            gm_error *err)
+{
+    static const char *const silu[] = {"silu", NULL};
+    const gm_json *act = gm_json_find(config, "ffn_act_fn");
+    gm_status status = GM_OK;
+    int heads;
+    double theta;
+    /* transformers' class takes one where the config does not say */
+    GM_TRY(gm_config_int(config, "num_key_value_heads", 1, arch->n_heads, &heads, where, err));
+    if (act && gm_json_kind_of(act) == GM_JSON_OBJECT)
+        GM_TRY(gm_expect_text(act, "name", silu, where, err));
+    else
+        GM_TRY(gm_expect_text(config, "ffn_act_fn", silu, where, err));
+    /* transformers 5.24 reads "rope_parameters" alone, and saves its 10,000 beside the published
+     * value of "attn_config" where it has loaded a config that has no other */
+    GM_TRY(gm_json_get_f64_or(config, "rope_theta", 1, 1e12, arch->rope.theta, &theta, where, err));
+    if (theta != arch->rope.theta)
+        GM_FAIL(GM_EFORMAT, "'%s': 'rope_theta' is %g in 'attn_config', but %g in another place",
+                where, theta, arch->rope.theta);
+out:
+    return status;
+}
+
+/* Chosen weights are divided by the norm of this order; null: they are left as they are. */
+static gm_status read_order(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char key[] = "moe_normalize_expert_weights";
+    const gm_json *value = gm_json_find(config, key);
+    gm_status status = GM_OK;
+    double order;
+    GM_TRY(gm_json_get_f64_or(config, key, 0, 1e6, 1, &order, where, err));
+    if (order != 1.0)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %g, but only 1 and null are supported", where, key,
+                order);
+    arch->router.renormalise = value == NULL || gm_json_kind_of(value) != GM_JSON_NULL;
+out:
+    return status;
+}
+
+/* Source: Databricks, "Introducing DBRX" (2024) and databricks/dbrx's model card; transformers,
+ * models/dbrx: LayerNorm without biases, a clamp of queries, keys and values, experts one below the
+ * other in three matrices. */
+static gm_status read_dbrx(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double clip;
+    GM_TRY(check_dbrx(config, where, arch, err));
+    GM_TRY(
+        gm_config_int(config, "moe_num_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "clip_qkv", 1e-6, 1e6, 0, &clip, where, err));
+    GM_TRY(read_order(config, where, arch, err));
+    arch->clip_qkv = (float)clip;
+    arch->layer_norm = true;
+    arch->norm_epsilon = arch->family->norm_epsilon;
+    arch->expert_width = arch->dense_width;
+    GM_TRY(gm_arch_place_moe(arch, &(gm_moe_layers){.every = 1}, config, where, err));
+out:
+    return status;
+}
+
 /* ---- the rows ---- */
 
 #define FUSED_TENSORS                                                                             \
@@ -190,6 +280,31 @@ static const gm_family families[] = {
              [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_mlp.gate_proj.weight",
              [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_mlp.up_proj.weight",
              [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_mlp.down_proj.weight",
+         }},
+    {.architecture = "DbrxForCausalLM",
+     .model_type = "dbrx",
+     .name = "dbrx",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e4,
+     .tall = true,
+     .renamed = dbrx_renamed,
+     .keys = dbrx_keys,
+     .read = read_dbrx,
+     .tensor =
+         {
+             [GM_ROLE_EMBED] = "transformer.wte.weight",
+             [GM_ROLE_FINAL_NORM] = "transformer.norm_f.weight",
+             [GM_ROLE_HEAD] = "lm_head.weight",
+             [GM_ROLE_ATTN_NORM] = "transformer.blocks.%d.norm_attn_norm.norm_1.weight",
+             [GM_ROLE_Q] = "transformer.blocks.%d.norm_attn_norm.attn.Wqkv.weight",
+             [GM_ROLE_K] = "transformer.blocks.%d.norm_attn_norm.attn.Wqkv.weight",
+             [GM_ROLE_V] = "transformer.blocks.%d.norm_attn_norm.attn.Wqkv.weight",
+             [GM_ROLE_O] = "transformer.blocks.%d.norm_attn_norm.attn.out_proj.weight",
+             [GM_ROLE_MLP_NORM] = "transformer.blocks.%d.norm_attn_norm.norm_2.weight",
+             [GM_ROLE_ROUTER] = "transformer.blocks.%d.ffn.router.layer.weight",
+             [GM_ROLE_EXPERT_GATE] = "transformer.blocks.%d.ffn.experts.mlp.w1",
+             [GM_ROLE_EXPERT_UP] = "transformer.blocks.%d.ffn.experts.mlp.v1",
+             [GM_ROLE_EXPERT_DOWN] = "transformer.blocks.%d.ffn.experts.mlp.w2",
          }},
 };
 

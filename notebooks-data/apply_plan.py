@@ -53,7 +53,8 @@ def steer(model, path):
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
     rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
-    return [router_of(model.model.layers[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
+    layers = model.transformer.blocks if hasattr(model, "transformer") else model.model.layers  # DBRX's, the others'
+    return [router_of(layers[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
             for layer, row in rows.items()]
 
 
@@ -100,10 +101,11 @@ def in_groups(router, choice, n):
 
 
 def router_of(layer):
-    """Those of Granite, gpt-oss, Nemotron-H, LFM2, Llama 4 and Gemma 4 are called otherwise than the other families'."""
+    """Those of Granite, gpt-oss, Nemotron-H, LFM2, Llama 4, DBRX and Gemma 4 are called otherwise than the other families'."""
     if hasattr(layer, "router"):
         return layer.router
-    mlp = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None) or getattr(layer, "mixer", None) or layer.feed_forward
+    names = ("block_sparse_moe", "mlp", "mixer", "feed_forward", "ffn")
+    mlp = next(getattr(layer, name) for name in names if getattr(layer, name, None) is not None)
     return getattr(mlp, "router", None) or mlp.gate
 
 

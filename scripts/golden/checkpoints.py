@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows
+from . import common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -197,6 +197,7 @@ MODELS = {
     "granite-shared-tiny": (mamba.shared_config(vocab_size=corrected.FEWEST), 1, 1),
     "mistral4-tiny": (mistral.config(vocab_size=corrected.FEWEST), 1, 5),
     "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
+    "dbrx-tiny": (dbrx.config(vocab_size=corrected.FEWEST), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(vocab_size=corrected.FEW), 2, 1),
 }
@@ -204,7 +205,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, delta, global_heads, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows)
+    modules = (conv, corrected, dbrx, delta, global_heads, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -235,6 +236,8 @@ def tensor_shapes(config):
     """Every tensor of the checkpoint, in the order of the model: name -> shape [out, in]."""
     if config["model_type"] in global_heads.FAMILIES:
         return global_heads.tensor_shapes(config)
+    if config["model_type"] in dbrx.FAMILIES:
+        return dbrx.tensor_shapes(config)
     config = delta.flat(config)
     if config["model_type"] == "nemotron_h":
         return mamba.nemotron_tensors(config)

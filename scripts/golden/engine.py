@@ -13,7 +13,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, output_norms, parallel, phimoe, windows
+from . import checkpoints, common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, output_norms, parallel, phimoe, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -71,7 +71,7 @@ IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sli
         "nemotron_h": ("rms_norm_eps", "n_shared_experts")}  # they mean nothing
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 REFERENCES = {  # by the module that a family has to itself
-    conv: conv.ConvReference, corrected: corrected.CorrectedReference, delta: delta.DeltaReference,
+    conv: conv.ConvReference, corrected: corrected.CorrectedReference, dbrx: dbrx.DbrxReference, delta: delta.DeltaReference,
     global_heads: global_heads.GlobalHeadsReference, latent: latent.LatentReference, llama: llama.LlamaReference,
     mamba: mamba.MambaReference, mellum: mellum.MellumReference, mistral: mistral.MistralReference, norms: norms.NormsReference, parallel: parallel.ParallelReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
 }
@@ -187,11 +187,12 @@ def check_weights(config, weights, sequences, tensors, moe_layers):
 def transformers_forward(folder, sequences):
     """A model by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
     model = common.transformers_model(folder)
-    mlps = [next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer", "feed_forward") if getattr(layer, name, None) is not None)
-            for layer in model.model.layers]  # Granite's, the others', Nemotron-H's, LFM2's
+    layers = model.transformer.blocks if hasattr(model, "transformer") else model.model.layers  # DBRX's, the others'
+    mlps = [next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer", "feed_forward", "ffn") if getattr(layer, name, None) is not None)
+            for layer in layers]  # Granite's, the others', Nemotron-H's, LFM2's, DBRX's
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
-    routers = [layer.router.proj if hasattr(layer, "router") else router for layer, router in zip(model.model.layers, routers)]  # Gemma 4's
-    routers = [getattr(module, "wg", getattr(module, "gate", module)) for module in routers]  # Hunyuan's, AFMoE's
+    routers = [layer.router.proj if hasattr(layer, "router") else router for layer, router in zip(layers, routers)]  # Gemma 4's
+    routers = [getattr(module, "wg", getattr(module, "gate", getattr(module, "layer", module))) for module in routers]  # Hunyuan's, AFMoE's, DBRX's
     for ids in sequences:
         router = []
         hooks = [module.register_forward_hook(

@@ -36,6 +36,7 @@ enum {
     MELLUM,
     SHARED,
     MISTRAL,
+    DBRX,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -48,7 +49,7 @@ static const char *const models[N_MODELS] = {
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
     [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny",
     [COHERE] = "cohere-tiny",        [MELLUM] = "mellum-tiny",   [SHARED] = "granite-shared-tiny",
-    [MISTRAL] = "mistral4-tiny"};
+    [MISTRAL] = "mistral4-tiny",     [DBRX] = "dbrx-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -161,7 +162,8 @@ static void whole_models_in_f32(void)
                                                       [COHERE] = ONE | EACH | TWO | PACKED,
                                                       [MELLUM] = ONE | EACH | TWO | PACKED,
                                                       [SHARED] = ONE | EACH | TWO | PACKED,
-                                                      [MISTRAL] = ONE | EACH | TWO | PACKED});
+                                                      [MISTRAL] = ONE | EACH | TWO | PACKED,
+                                                      [DBRX] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -193,7 +195,8 @@ static void whole_models_in_bf16(void)
                                                        [COHERE] = EACH | TWO | PACKED,
                                                        [MELLUM] = EACH | TWO | PACKED,
                                                        [SHARED] = EACH | PACKED,
-                                                       [MISTRAL] = EACH | PACKED});
+                                                       [MISTRAL] = EACH | PACKED,
+                                                       [DBRX] = EACH | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -212,7 +215,8 @@ static void whole_models_in_int8(void)
                                                        [COHERE] = EACH | PACKED,
                                                        [MELLUM] = EACH | PACKED,
                                                        [SHARED] = EACH | PACKED,
-                                                       [MISTRAL] = EACH | PACKED});
+                                                       [MISTRAL] = EACH | PACKED,
+                                                       [DBRX] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)

@@ -17,7 +17,7 @@ static void ask_tensors(const gm_arch *arch, int layer)
         const int last = (slice.heads ? (int)slice.heads : arch->n_experts) - 1;
         if (!gm_arch_tensor(arch, (gm_role)role, layer, last, &slice)) abort();
         const size_t rows =
-            slice.stored == GM_STORED_COLUMNS && slice.heads ? slice.cols : slice.rows;
+            slice.stored == GM_STORED_COLUMNS && slice.tall ? slice.cols : slice.rows;
         const size_t all_rows = slice.tall ? slice.tall : slice.stack ? slice.stack_rows : rows;
         if (slice.rows == 0 || slice.cols == 0 || slice.name[0] == '\0' ||
             slice.first + rows > all_rows)

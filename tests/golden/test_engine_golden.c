@@ -21,8 +21,8 @@ static const char *const models[] = {"deepseek-tiny",    "deepseek-tied",   "olm
                                      "nemotron-tiny",    "gemma4-tiny",     "lfm-tiny",
                                      "afmoe-tiny",       "exaone-tiny",     "llama4-tiny",
                                      "cohere-tiny",      "mellum-tiny",     "granite-shared-tiny",
-                                     "mistral4-tiny"};
-enum { N_MODELS = 34, N_DOCS = 3, STEERED = 1 };
+                                     "mistral4-tiny",    "dbrx-tiny"};
+enum { N_MODELS = 35, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {

@@ -1,10 +1,11 @@
-/* test_families_fused.c - Ling 2.0 and Sarvam (engine/families_fused.c): published configs, where
- * queries, keys and values lie in their tensor, what is refused, and that they give what
- * dots.llm1, whose mathematics is theirs, gives of the same numbers.
+/* test_families_fused.c - Ling 2.0, Sarvam and DBRX (engine/families_fused.c): published configs,
+ * where queries, keys and values lie in their tensor, what is refused, and that the first two give
+ * what dots.llm1, whose mathematics is theirs, gives of the same numbers.
  */
 #include "engine/families.h"
 #include "tests/config_text.h"
 #include "tests/engine_run.h"
+#include "tests/model_copy.h"
 #include "tests/named_tensors.h"
 
 #define DOTS TEST_DATA "/golden/models/dots-tiny"
@@ -241,5 +242,67 @@ static void they_compute_dots_under_other_names(void)
     outcome_free(&want);
 }
 
-TESTS(TEST(reads_ling), TEST(reads_sarvam), TEST(a_single_expert), TEST(what_the_config_leaves_out),
-      TEST(refuses_what_is_not_computed), TEST(they_compute_dots_under_other_names))
+/* ---- DBRX ---- */
+
+#define DBRX TEST_DATA "/golden/models/dbrx-tiny"
+
+/* databricks/dbrx-base's, as far as the model card and the class's documentation say it. */
+static const char dbrx[] =
+    "{\"architectures\":[\"DbrxForCausalLM\"],\"attn_config\":{\"clip_qkv\":8,\"kv_n_heads\":8,"
+    "\"model_type\":\"\",\"rope_theta\":500000},\"d_model\":6144,\"emb_pdrop\":0.0,"
+    "\"ffn_config\":{\"ffn_hidden_size\":10752,\"model_type\":\"\",\"moe_jitter_eps\":0,"
+    "\"moe_loss_weight\":0.05,\"moe_num_experts\":16,\"moe_top_k\":4},"
+    "\"initializer_range\":0.02,\"max_seq_len\":32768,\"model_type\":\"dbrx\",\"n_heads\":48,"
+    "\"n_layers\":40,\"output_router_logits\":false,\"resid_pdrop\":0.0,"
+    "\"router_aux_loss_coef\":0.05,\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\","
+    "\"transformers_version\":\"4.38.2\",\"use_cache\":true,\"vocab_size\":100352}";
+
+static void reads_dbrx(void)
+{
+    gm_slice s;
+    gm_arch a = read_config_text(dbrx);
+    check_parameters(&a, 131596523520.0, 36469708800.0,
+                     0.0); /* transformers'; announced: 132 and 36 B */
+    CHECK(a.n_layers == 40 && a.n_heads == 48 && a.n_kv_heads == 8 && a.head_dim == 128);
+    CHECK(a.max_context == 32768 && a.n_experts == 16 && a.n_chosen == 4 && a.n_moe == 40);
+    CHECK(a.rope.theta == 5e5 && a.clip_qkv == 8.0f && a.layer_norm && a.norm_epsilon == 1e-5f);
+    CHECK(a.router.renormalise && a.router.scoring == GM_SCORE_SOFTMAX);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_V, 3, 0, &s) && s.first == 7168 && s.tall == 8192);
+    CHECK_TEXT(s.name, "transformer.blocks.3.norm_attn_norm.attn.Wqkv.weight");
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_UP, 3, 2, &s) && s.rows == 10752 && s.cols == 6144);
+    CHECK(s.first == 2 * 10752 && s.tall == 16 * 10752 && s.stored == GM_STORED_ROWS);
+    CHECK_TEXT(s.name, "transformer.blocks.3.ffn.experts.mlp.v1");
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 3, 2, &s) && s.rows == 6144 && s.cols == 10752);
+    CHECK(s.first == 2 * 10752 && s.tall == 16 * 10752 && s.stored == GM_STORED_COLUMNS);
+    gm_arch_clear(&a);
+}
+
+/* The objects that transformers saves say much more, the same in both; a key that nobody knows is
+ * named, whichever it stands in. */
+static void what_stands_in_objects_of_dbrx(void)
+{
+    static const char saved[] = "{\"chunk_size_feed_forward\":0,\"dtype\":\"bfloat16\","
+                                "\"hidden_size\":12,\"problem_type\":null,\"kv_n_heads\":1,"
+                                "\"clip_qkv\":null,\"new\":1,\"rope_theta\":20.0}";
+    gm_error err = {0};
+    gm_arch a;
+    copy_model("changed", DBRX, "attn_config", saved);
+    CHECK_OK(gm_arch_read(&a, "changed", &err), err);
+    CHECK(a.clip_qkv == 0.0f && a.width == 12 && a.n_kv_heads == 1);
+    CHECK_TEXT(a.unknown_keys, "new");
+    gm_arch_clear(&a);
+    copy_model("changed", DBRX, "attn_config", "{\"kv_n_heads\":1,\"dtype\":null}");
+    CHECK_OK(gm_arch_read(&a, "changed", &err), err);
+    CHECK(a.rope.theta == 20.0);
+    gm_arch_clear(&a);
+    check_refused(DBRX, "hidden_size", "24", "'d_model' and 'hidden_size' disagree");
+    check_refused(DBRX, "attn_config", "[1]", "'num_key_value_heads' is missing");
+    check_refused(DBRX, "attn_config", "{\"kv_n_heads\":1,\"rope_theta\":500000}",
+                  "'rope_theta' is 500000 in 'attn_config', but 20 in another place");
+    check_refused(DBRX, "rope_scaling", "{\"type\":\"linear\",\"factor\":2}", "linear");
+    check_refused(DBRX, "mlp_bias", "true", "'mlp_bias' is true");
+}
+
+TESTS(TEST(reads_dbrx), TEST(what_stands_in_objects_of_dbrx), TEST(reads_ling), TEST(reads_sarvam),
+      TEST(a_single_expert), TEST(what_the_config_leaves_out), TEST(refuses_what_is_not_computed),
+      TEST(they_compute_dots_under_other_names))

@@ -111,6 +111,21 @@ static void every_allocation_may_fail(void)
     check_every_allocation(write_some, NULL);
 }
 
+static void what_was_read_is_written_again(void)
+{
+    static const char text[] = "{\"a\":[true,null,{},[1,-2.5]],\"s\":\"\\u0000\",\"i\":"
+                               "9007199254740993,\"o\":{\"e\":[],\"f\":1e+100}}";
+    gm_json_out out = {0};
+    gm_json *root = NULL;
+    gm_error err = {0};
+    CHECK_OK(gm_json_parse(&root, text, sizeof text - 1, "t", &err), err);
+    gm_json_put_value(&out, NULL, root);
+    CHECK_OK(gm_json_out_done(&out, &err), err);
+    CHECK_TEXT(out.text.at, text);
+    gm_text_clear(&out.text);
+    gm_json_free(root);
+}
+
 TESTS(TEST(commas_and_levels_are_looked_after), TEST(strings_are_escaped_and_always_utf8),
       TEST(numbers_read_back_and_nan_is_null), TEST(what_is_not_one_document_is_an_error),
-      TEST(every_allocation_may_fail))
+      TEST(what_was_read_is_written_again), TEST(every_allocation_may_fail))
