@@ -53,8 +53,7 @@ def steer(model, path):
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
     rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
-    layers = model.transformer.blocks if hasattr(model, "transformer") else model.model.layers  # DBRX's, the others'
-    return [router_of(layers[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
+    return [router_of(layers_of(model)[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
             for layer, row in rows.items()]
 
 
@@ -100,12 +99,22 @@ def in_groups(router, choice, n):
     return parts.masked_fill(others[..., None], -torch.inf).flatten(-2)
 
 
+def layers_of(model):
+    """DBRX's, or any other family's."""
+    return model.transformer.blocks if hasattr(model, "transformer") else model.model.layers
+
+
+def mlp_of(layer):
+    """What has the experts, or the MLP of a dense layer."""
+    names = ("block_sparse_moe", "mlp", "mixer", "feed_forward", "ffn")
+    return next(getattr(layer, name) for name in names if getattr(layer, name, None) is not None)
+
+
 def router_of(layer):
     """Those of Granite, gpt-oss, Nemotron-H, LFM2, Llama 4, DBRX and Gemma 4 are called otherwise than the other families'."""
     if hasattr(layer, "router"):
         return layer.router
-    names = ("block_sparse_moe", "mlp", "mixer", "feed_forward", "ffn")
-    mlp = next(getattr(layer, name) for name in names if getattr(layer, name, None) is not None)
+    mlp = mlp_of(layer)
     return getattr(mlp, "router", None) or mlp.gate
 
 

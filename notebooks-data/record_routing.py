@@ -12,7 +12,7 @@ import json
 import sys
 
 import torch
-from apply_plan import model_of, router_of
+from apply_plan import layers_of, mlp_of, model_of, router_of
 from transformers import AutoTokenizer
 
 MOST_TOKENS = 512
@@ -22,7 +22,10 @@ def watch(model):
     """{layer: (gates (T,K), ids (T,K))} of the last forward pass, filled by hooks."""
     seen = {}
 
-    def take(router, out, number):
+    def take(router, out, number, layer):
+        if isinstance(out, torch.Tensor) and hasattr(mlp_of(layer), "route_tokens_to_experts"):  # DBRX's gives logits alone
+            seen[number] = mlp_of(layer).route_tokens_to_experts(out)
+            return
         if isinstance(out, tuple) and len(out) == 2 and hasattr(router, "top_k"):  # Llama 4's: scores of all experts, 0 but for the chosen
             seen[number] = out[0].topk(router.top_k)
             return
@@ -31,12 +34,12 @@ def watch(model):
                      "for most families; hook what gives them")
         seen[number] = out[1:3]
 
-    for number, layer in enumerate(model.model.layers):
+    for number, layer in enumerate(layers_of(model)):
         try:
             router = router_of(layer)
         except AttributeError:  # a dense layer
             continue
-        router.register_forward_hook(lambda router, _given, out, number=number: take(router, out, number))
+        router.register_forward_hook(lambda router, _given, out, at=(number, layer): take(router, out, *at))
     return seen
 
 

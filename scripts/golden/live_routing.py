@@ -16,7 +16,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from golden import common  # noqa: E402
-from golden.live_plan import MODELS, load  # noqa: E402
+from golden.live_plan import MODELS, folder_of, load  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 from golden.tokenizer import unzstd  # noqa: E402
 
@@ -27,7 +27,7 @@ def check_model(name, gm_probe, record_routing, lines, work):
     """Whether both chose the same."""
     from transformers import AutoTokenizer
 
-    folder = common.REPO / "tests" / "golden" / "models" / name
+    folder = folder_of(name, work)
     model, tokenizer = common.transformers_model(folder), AutoTokenizer.from_pretrained(folder)
     seen = record_routing.watch(model)
     with open(work / "theirs.jsonl", "w") as file:
