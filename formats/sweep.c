@@ -31,7 +31,7 @@ static const column columns[] = {
     {"/cells/log_odds", GM_H5_F64, "M", AT(log_odds), "mean ln p/(1-p) of the cluster's class"},
     {"/cells/share", GM_H5_F64, "M", AT(share), "texts whose likeliest class it is"},
     {"/cells/shift", GM_H5_F64, "M", AT(shift), "log_odds minus the unsteered cell's"},
-    {"/cells/shift_lo", GM_H5_F64, "M", AT(shift_lo), "2.5 %, bootstrap over prompts"},
+    {"/cells/shift_lo", GM_H5_F64, "M", AT(shift_lo), "2.5 %, over prompts"},
     {"/cells/shift_hi", GM_H5_F64, "M", AT(shift_hi), "97.5 %"},
     {"/cost/n_tokens", GM_H5_U32, "M3", AT(cost_tokens), "neutral, in topic, off topic"},
     {"/cost/kl_mean", GM_H5_F64, "M3", AT(kl_mean), "KL(base || steered), nats a token"},

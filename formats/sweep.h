@@ -15,7 +15,7 @@
  *          entries in the layers that it acts on, in nats
  *          usage f32 (M,L,E): share of each expert among the choices of generated tokens
  *          log_odds, share, shift, shift_lo, shift_hi f64 (M): of the cluster's class; shift
- *          is against the unsteered cell, its interval a bootstrap over prompts; NaN: none
+ *          is against the unsteered cell, its 95 % interval is over prompts; NaN: none
  *   /cost/n_tokens u32 (M,3); kl_mean, kl_median, kl_p99 f64: nats a token, base || steered;
  *          same_top1 f64 in [0,1]; nll_base, nll f64: nats a token; jaccard f64: of the chosen
  *          sets; mass f64: total weight of the routed branch over the unsteered; NaN: not measured

@@ -1,13 +1,9 @@
 /* scores.c - cells scored, dose and filter chosen: see scores.h. */
 #include "steer/sweep/scores.h"
 
-#include "base/rng.h"
+#include <gsl/gsl_cdf.h>
 
 #include <math.h>
-#include <stdlib.h>
-
-enum { RESAMPLES = 2000 };
-static const uint64_t BOOTSTRAP_SEED = 0x626f6f74;
 
 const gm_cell *gm_scores_base(const gm_study *s, int half)
 {
@@ -43,27 +39,11 @@ static void add_by_prompt(const gm_study *s, const gm_cell *c, int class_id, int
     }
 }
 
-/* 95 % of the means of n values drawn with repetition. `mean` is room for RESAMPLES. */
-static void bootstrap(const double *value, size_t n, uint64_t stream, double *mean, double *lo,
-                      double *hi)
-{
-    gm_rng rng = gm_rng_make(BOOTSTRAP_SEED, stream);
-    for (size_t b = 0; b < RESAMPLES; b++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) sum += value[gm_rng_below(&rng, n)];
-        mean[b] = sum / (double)n;
-    }
-    qsort(mean, RESAMPLES, sizeof *mean, gm_ascending);
-    *lo = mean[RESAMPLES / 40];
-    *hi = mean[RESAMPLES - 1 - RESAMPLES / 40];
-}
-
 /* Room for scoring, shared by all cells. */
 typedef struct room {
     double *difference; /* (Q) */
     double *base;       /* (Q) */
     size_t *count;      /* (Q) */
-    double *mean;       /* (RESAMPLES) */
 } room;
 
 /* The shift of a class's log-odds per prompt, packed into room->difference; how many. Both cells
@@ -87,13 +67,24 @@ static double mean_of(const double *value, size_t n)
     return n > 0 ? sum / (double)n : (double)NAN;
 }
 
-static void score(gm_study *s, size_t at, room *r)
+/* Half of the 95 % interval of the mean of n values; of fewer than two nothing is known. */
+static double half_interval(const double *value, size_t n, double mean)
 {
-    gm_cell *c = &s->cell[at];
+    double squares = 0;
+    if (n < 2) return (double)NAN;
+    for (size_t i = 0; i < n; i++) squares += (value[i] - mean) * (value[i] - mean);
+    const double freedom = (double)n - 1;
+    return gsl_cdf_tdist_Pinv(0.975, freedom) * sqrt(squares / freedom / (double)n);
+}
+
+static void score(gm_study *s, gm_cell *c, room *r)
+{
     size_t n = differences(s, c, s->topic[c->topic].class_id, c->topic, r);
     c->log_odds = gm_scores_log_odds(s, c, c->topic, &c->share);
     c->shift = mean_of(r->difference, n);
-    if (n > 0) bootstrap(r->difference, n, at, r->mean, &c->shift_lo, &c->shift_hi);
+    const double half = half_interval(r->difference, n, c->shift);
+    c->shift_lo = c->shift - half;
+    c->shift_hi = c->shift + half;
 }
 
 static gm_status room_init(room *r, const gm_study *s, gm_error *err)
@@ -101,8 +92,7 @@ static gm_status room_init(room *r, const gm_study *s, gm_error *err)
     r->difference = gm_alloc(s->prompts.n, sizeof *r->difference);
     r->base = gm_alloc(s->prompts.n, sizeof *r->base);
     r->count = gm_alloc(s->prompts.n, sizeof *r->count);
-    r->mean = gm_alloc(RESAMPLES, sizeof *r->mean);
-    if (r->difference && r->base && r->count && r->mean) return GM_OK;
+    if (r->difference && r->base && r->count) return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for the scores");
 }
 
@@ -111,7 +101,6 @@ static void room_clear(room *r)
     gm_free(r->difference);
     gm_free(r->base);
     gm_free(r->count);
-    gm_free(r->mean);
 }
 
 gm_status gm_scores_cells(gm_study *s, int half, gm_error *err)
@@ -119,7 +108,8 @@ gm_status gm_scores_cells(gm_study *s, int half, gm_error *err)
     room r = {0};
     gm_status status = room_init(&r, s, err);
     for (size_t i = 0; status == GM_OK && i < s->n_cells; i++)
-        if (s->cell[i].half == half && s->cell[i].topic >= 0 && s->cell[i].done) score(s, i, &r);
+        if (s->cell[i].half == half && s->cell[i].topic >= 0 && s->cell[i].done)
+            score(s, &s->cell[i], &r);
     room_clear(&r);
     return status;
 }

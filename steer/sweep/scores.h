@@ -3,8 +3,9 @@
  *
  * A log-odds is the judge's ln p/(1-p) of the topic's class, a mean over texts. A shift is
  * the mean over prompts of its difference to the unsteered texts of the same prompt; its
- * interval is a percentile bootstrap over prompts, never over texts or tokens. p counts
- * random draws: (1 + those at least as large) / (1 + draws); a draw is one observation.
+ * interval is Student's over prompts, never over texts or tokens: none of a single prompt.
+ * p counts random draws: (1 + those at least as large) / (1 + draws); a draw is one
+ * observation.
  */
 #ifndef GM_SCORES_H
 #define GM_SCORES_H

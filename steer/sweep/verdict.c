@@ -98,14 +98,16 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                               " It was within the limit of %g nats a token on the texts it was "
                               "chosen on, but is not on others.",
                               s->protocol->max_kl));
-    GM_TRY(gm_text_printf(
-        text, err,
-        " Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draw%s; "
-        "share %.0f %% against %.0f %%. "
-        "It changes predictions on neutral text by %.2f nats a token, %s.",
-        o->plan->shift, o->plan->shift_lo, o->plan->shift_hi, o->random_shift, o->p, o->n_draws,
-        gm_plural(o->n_draws), 100 * o->plan->share, 100 * o->base_share, cost->kl_mean,
-        cost_words(cost->kl_mean)));
+    GM_TRY(gm_text_printf(text, err, " Log-odds %+.2f", o->plan->shift));
+    if (!isnan(o->plan->shift_lo)) /* of more than one prompt */
+        GM_TRY(gm_text_printf(text, err, " (95 %%: %+.2f to %+.2f)", o->plan->shift_lo,
+                              o->plan->shift_hi));
+    GM_TRY(gm_text_printf(text, err,
+                          ", random %+.2f, p %.3f over %zu draw%s; share %.0f %% against %.0f %%. "
+                          "It changes predictions on neutral text by %.2f nats a token, %s.",
+                          o->random_shift, o->p, o->n_draws, gm_plural(o->n_draws),
+                          100 * o->plan->share, 100 * o->base_share, cost->kl_mean,
+                          cost_words(cost->kl_mean)));
     if (!isnan(o->random_equal_kl))
         GM_TRY(gm_text_printf(text, err, " Random experts at the same cost: %+.2f.",
                               o->random_equal_kl));

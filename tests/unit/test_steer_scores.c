@@ -167,11 +167,11 @@ static void a_shift_is_over_prompts(void)
     CHECK_NEAR(c->log_odds, 0.5, 1e-6);
     CHECK_NEAR(c->share, 0.75, 0);
     CHECK_NEAR(c->shift, 2, 1e-6); /* prompt 0: 0 - -2, prompt 1: 1 - -1 */
-    CHECK_NEAR(c->shift_lo, 2, 1e-6);
-    CHECK_NEAR(c->shift_hi, 2, 1e-6);
-    CHECK_NEAR(s.cell[2].shift, 1.5, 1e-6); /* 2 and 1 */
-    CHECK_NEAR(s.cell[2].shift_lo, 1, 1e-6);
-    CHECK_NEAR(s.cell[2].shift_hi, 2, 1e-6);
+    CHECK_NEAR(c->shift_lo, 2, 1e-5);
+    CHECK_NEAR(c->shift_hi, 2, 1e-5);
+    CHECK_NEAR(s.cell[2].shift, 1.5, 1e-6);                             /* 2 and 1 */
+    CHECK_NEAR(s.cell[2].shift_lo, 1.5 - 12.706204736432095 / 2, 1e-5); /* t.ppf(.975, 1) */
+    CHECK_NEAR(s.cell[2].shift_hi, 1.5 + 12.706204736432095 / 2, 1e-5);
     for (int i = 0; i < TEXTS; i++) s.text[i].rep4 = 0.25f * (float)i, s.text[i].distinct2 = 0.5f;
     s.text[3].rep4 = NAN; /* too short: it does not count */
     gm_quality q = gm_scores_quality(c);
@@ -207,6 +207,7 @@ static void own_openings_do_not_count(void)
     CHECK_NEAR(s.cell[1].log_odds, 0, 1e-6);
     CHECK_NEAR(s.cell[1].share, 0.5, 0);
     CHECK_NEAR(s.cell[2].shift, 2, 1e-6);
+    CHECK(isnan(s.cell[2].shift_lo) && isnan(s.cell[2].shift_hi)); /* of one prompt */
     CHECK_NEAR(gm_scores_log_odds(&s.study, &s.cell[0], 0, NULL), -2, 1e-6);
 }
 

@@ -149,6 +149,7 @@ static void all_that_is_printed(void)
     gm_text text = {0};
     gm_error err = {0};
     scored(&m, &all);
+    m.cell[2].shift_lo = 1.25, m.cell[2].shift_hi = 1.75; /* a single prompt has none */
     CHECK_OK(gm_verdict_text(&text, &m.study, &all, &err), err);
     CHECK_TEXT(
         text.at,
@@ -162,7 +163,7 @@ static void all_that_is_printed(void)
         "  random          3    66.7 %      0.17    0.17   0.150     1.500      3.250\n"
         "  reverse         1     0.0 %     -0.50   -0.50   0.300     1.500      3.250\n"
         "Cluster 4, soup: at dose 1 the plan cannot be told from random experts with so few "
-        "draws. Log-odds +1.50 (95 %: +1.50 to +1.50), random +0.17, p 0.250 over 3 draws; "
+        "draws. Log-odds +1.50 (95 %: +1.25 to +1.75), random +0.17, p 0.250 over 3 draws; "
         "share 100 % against 0 %. It changes predictions on neutral text by 0.20 nats a "
         "token, more than 3-bit quantisation does. Random experts at the same cost: +0.75. "
         "Its own topic gains most. Reversed: -0.50.\n"
@@ -173,7 +174,7 @@ static void all_that_is_printed(void)
         "  plan            1     0.0 %     -0.50   -0.50   0.700     1.500      3.250\n"
         "  random          3    33.3 %     -0.25   -0.25   0.100     1.500      3.250\n"
         "Subset stars, stars: at dose 1 the plan cannot be told from random experts with so "
-        "few draws. Log-odds -0.50 (95 %: -0.50 to -0.50), random -0.25, p 0.750 over 3 "
+        "few draws. Log-odds -0.50, random -0.25, p 0.750 over 3 "
         "draws; share 0 % against 0 %. It changes predictions on neutral text by 0.70 nats a "
         "token, more than 3-bit quantisation does. Another topic gains as much or more. DOSE "
         "0 CHANGED THE TEXTS.\n"
