@@ -34,6 +34,28 @@ static void by_hand(void)
     CHECK_NEAR(got.diversity, 4.0 / 9, 1e-12);
 }
 
+/* Of many documents, in one word of the presence or another: words 0 and 1 in every third and every
+ * fifth. */
+static void many_documents(void)
+{
+    enum { MANY = 200 };
+    static uint64_t begin[MANY + 1];
+    static uint32_t found[2 * MANY];
+    const uint32_t keyword[] = {0, 1};
+    gm_bag counts = {.n_rows = MANY, .indptr = begin, .word = found};
+    gm_coherence_input in = {&counts, 2, keyword, 1, 2};
+    for (uint32_t d = 0; d < MANY; d++) {
+        if (d % 3 == 0) found[counts.n_entries++] = 0;
+        if (d % 5 == 0) found[counts.n_entries++] = 1;
+        begin[d + 1] = counts.n_entries;
+    }
+    gm_coherence got;
+    gm_error err = {0};
+    CHECK_OK(gm_coherence_find(&got, &(double){0}, &in, &err), err);
+    const double a = 67.0 / MANY, b = 40.0 / MANY, both = 14.0 / MANY;
+    CHECK_NEAR(got.mean, log(both / (a * b)) / -log(both), 1e-12);
+}
+
 static void without_keywords(void)
 {
     const uint32_t keyword[] = {UINT32_MAX, UINT32_MAX};
@@ -65,4 +87,5 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(find_something, NULL);
 }
 
-TESTS(TEST(by_hand), TEST(without_keywords), TEST(survives_every_allocation_failure))
+TESTS(TEST(by_hand), TEST(many_documents), TEST(without_keywords),
+      TEST(survives_every_allocation_failure))

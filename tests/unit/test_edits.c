@@ -58,6 +58,18 @@ static void windows_are_checked(void)
     CHECK_FAILS(gm_edits_create(&edits, &arch, &edit, 1, &err), err, GM_EARG, "unknown mode 7");
 }
 
+/* K experts are enough. */
+static void all_others_may_go(void)
+{
+    const float off = -INFINITY, bias[L * E] = {off, 0, 0, off, 0, off, off, 0};
+    gm_arch arch = arch_of(GM_SCORE_SOFTMAX);
+    gm_edit edit = edit_of(bias, GM_EDIT_BIAS);
+    gm_edits edits;
+    gm_error err = {0};
+    CHECK_OK(gm_edits_create(&edits, &arch, &edit, 1, &err), err);
+    gm_edits_clear(&edits);
+}
+
 static bool active(gm_scoring scoring, gm_edit_mode mode, const float *bias)
 {
     gm_arch arch = arch_of(scoring);
@@ -85,7 +97,7 @@ static void what_changes_nothing_is_inactive(void)
 
 static void rows_are_found_by_layer_and_phase(void)
 {
-    const float bias[L * E] = {1, 0, 0, 0, 0, 0, 0, 5};
+    float bias[L * E] = {1, 0, 0, 0, 0, 0, 0, 5};
     gm_arch arch = arch_of(GM_SCORE_SOFTMAX);
     gm_edit edit = edit_of(bias, GM_EDIT_SELECT);
     gm_edits edits;
@@ -95,6 +107,7 @@ static void rows_are_found_by_layer_and_phase(void)
     edit.phases = 1u << GM_PHASE_GENERATED;
     edit.mass_matched = true;
     CHECK_OK(gm_edits_create(&edits, &arch, &edit, 1, &err), err);
+    bias[7] = 6; /* the caller's, who may do with it what he wants */
     CHECK(!gm_edits_find(&edits, -1, 1, GM_PHASE_GENERATED, &found));
     CHECK(!gm_edits_find(&edits, 1, 1, GM_PHASE_GENERATED, &found));
     CHECK(!gm_edits_find(&edits, 0, 0, GM_PHASE_GENERATED, &found));
@@ -121,6 +134,6 @@ static void allocations_may_fail(void)
     check_every_allocation(create_some, NULL);
 }
 
-TESTS(TEST(bad_biases_are_refused), TEST(windows_are_checked),
+TESTS(TEST(bad_biases_are_refused), TEST(all_others_may_go), TEST(windows_are_checked),
       TEST(what_changes_nothing_is_inactive), TEST(rows_are_found_by_layer_and_phase),
       TEST(allocations_may_fail))

@@ -32,6 +32,9 @@ static void as_scipy_does(void)
             CHECK(isnan(p[i]));
         else
             CHECK_NEAR(p[i], want[i], 1e-15);
+    double two[] = {.8, .9}; /* the larger bounds the smaller */
+    CHECK_OK(gm_false_discovery(two, 2, &err), err);
+    CHECK(two[0] == .9 && two[1] == .9);
 }
 
 /* As many as are called discoveries at a level are those that the step-up rule takes there. */

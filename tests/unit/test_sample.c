@@ -60,6 +60,17 @@ static void draws_have_the_right_odds(void)
     check_odds(&s, (double[V]){0, 1, 0, 0, 0});
 }
 
+/* A cut leaves the lower ids of equals, as a sort would. */
+static void a_cut_takes_the_lower_of_equals(void)
+{
+    const float z[V] = {1, 3, 2, 3, 2};
+    gm_sampling s = usual();
+    s.top_k = 1;
+    for (uint64_t i = 0; i < 50; i++) CHECK_INT(draw(z, &s, i), 1);
+    s.top_k = 3;
+    for (uint64_t i = 0; i < 50; i++) CHECK(draw(z, &s, i) % 4 != 0);
+}
+
 static void a_draw_is_a_function_of_seed_stream_position(void)
 {
     gm_sampling a = usual(), b = usual(), c = usual();
@@ -87,6 +98,8 @@ static void settings_are_checked(void)
     gm_error err;
     gm_sampling s = usual();
     CHECK_OK(gm_sampling_check(&s, &err), err);
+    s.temperature = 0;
+    CHECK_OK(gm_sampling_check(&s, &err), err);
     s.temperature = -1;
     CHECK_FAILS(gm_sampling_check(&s, &err), err, GM_EARG, "temperature");
     s = usual(), s.temperature = NAN;
@@ -97,8 +110,11 @@ static void settings_are_checked(void)
     CHECK_FAILS(gm_sampling_check(&s, &err), err, GM_EARG, "top-p");
     s = usual(), s.repetition_penalty = 0;
     CHECK_FAILS(gm_sampling_check(&s, &err), err, GM_EARG, "penalty");
+    CHECK_OK(gm_sampled_check((uint32_t[]){3, 0}, 2, &err), err);
+    CHECK_FAILS(gm_sampled_check((uint32_t[]){3, GM_NO_TARGET}, 2, &err), err, GM_EARG,
+                "segment 1");
 }
 
 TESTS(TEST(greedy_takes_the_lower_of_equals), TEST(draws_have_the_right_odds),
-      TEST(a_draw_is_a_function_of_seed_stream_position), TEST(penalty_lowers_what_was_seen),
-      TEST(settings_are_checked))
+      TEST(a_cut_takes_the_lower_of_equals), TEST(a_draw_is_a_function_of_seed_stream_position),
+      TEST(penalty_lowers_what_was_seen), TEST(settings_are_checked))

@@ -181,6 +181,19 @@ static void a_shift_is_over_prompts(void)
     CHECK_NEAR(q.ended, 0.25, 0);
 }
 
+/* Cells of the other half, and those not done, stay as they are. */
+static void cells_of_one_half_are_scored(void)
+{
+    sample s;
+    gm_error err = {0};
+    sample_init(&s);
+    s.cell[1].shift = s.cell[2].shift = 7;
+    s.cell[1].half = 1;
+    s.cell[2].done = false;
+    CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
+    CHECK(s.cell[1].shift == 7 && s.cell[2].shift == 7 && s.cell[3].shift > 4);
+}
+
 /* The same texts have no shift, to the bit. */
 static void the_same_texts_do_not_shift(void)
 {
@@ -216,6 +229,7 @@ static void the_dearest_dose_is_not_chosen(void)
     sample s;
     gm_error err = {0};
     sample_init(&s);
+    memcpy(s.log_p[2], s.log_p[1], sizeof s.log_p[1]); /* as good: the smaller dose */
     CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
     gm_scores_choose(&s.study); /* 3 is the strongest and costs .6 */
     CHECK_NEAR(s.topic[0].dose, 1, 0);
@@ -247,6 +261,18 @@ static void specificity_is_per_class(void)
     CHECK_NEAR(m[0], 2, 1e-6);
     CHECK_NEAR(m[1], -2, 1e-6); /* two classes: what one gains the other loses */
     CHECK(isnan(m[2]) && isnan(m[3]));
+    for (int k = 0; k < 3; k++) { /* other cells of the dose do not count */
+        s.cell[2] = s.cell[1];
+        s.cell[2].log_p = s.log_p[2];
+        if (k == 0) s.cell[2].done = false;
+        if (k == 1) s.cell[2].half = 0;
+        if (k == 2) s.cell[2].arm = GM_ARM_REVERSE;
+        CHECK_OK(gm_scores_specificity(m, &s.study, &err), err);
+        CHECK_NEAR(m[0], 2, 1e-6);
+    }
+    s.cell[1].done = false;
+    CHECK_OK(gm_scores_specificity(m, &s.study, &err), err);
+    CHECK(isnan(m[0]));
 }
 
 static void unsteered_loss_is_of_the_texts_judged(void)
@@ -265,6 +291,6 @@ static void unsteered_loss_is_of_the_texts_judged(void)
 TESTS(TEST(a_draw_counts_once), TEST(facts_are_numbers_or_words), TEST(half_of_the_largest_shift),
       TEST(a_judge_that_was_not_tested_says_so), TEST(repetition),
       TEST(a_curve_ends_where_it_was_measured), TEST(a_shift_is_over_prompts),
-      TEST(the_same_texts_do_not_shift), TEST(own_openings_do_not_count),
-      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class),
-      TEST(unsteered_loss_is_of_the_texts_judged))
+      TEST(cells_of_one_half_are_scored), TEST(the_same_texts_do_not_shift),
+      TEST(own_openings_do_not_count), TEST(the_dearest_dose_is_not_chosen),
+      TEST(specificity_is_per_class), TEST(unsteered_loss_is_of_the_texts_judged))
