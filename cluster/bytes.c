@@ -14,8 +14,7 @@
 
 enum { LANES = 8, WIDE = 16, DEPTH = GM_AMX_BYTES_DEPTH };
 
-static const double MOST_BYTE = 127;
-enum { MOST_DIM = 100000 }; /* products of bytes stay in 32 bits up to 133,000 */
+enum { MOST_BYTE = 127, MOST_DIM = 100000 }; /* products of bytes stay in 32 bits up to 133,000 */
 static const float LEAST_NORM = 1e-20f, MOST_NORM = 1e30f; /* products of scales are normal */
 
 bool gm_bytes_can(const gm_points *points)

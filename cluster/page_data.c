@@ -155,10 +155,12 @@ out:
 
 /* ---- clusters ---- */
 
+/* Not by fmax: gcc 12 for aarch64 breaks off in this loop ("internal compiler error"). */
 static double largest(const float *value, size_t n)
 {
     double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, (double)value[i]);
+    for (size_t i = 0; i < n; i++)
+        if ((double)value[i] > most) most = (double)value[i];
     return most;
 }
 

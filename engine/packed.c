@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { PACKED_VERSION = 1, FIXED_BYTES = 64, MAX_SECTIONS = 1 << 20 };
-enum { HUGE_PAGE = 2 << 20 }; /* Linux on x86-64; other sizes cost speed only */
+enum { HUGE_PAGE = 2 << 20 }; /* of Linux with pages of 4 kB; other sizes cost speed only */
 enum { POPULATE_READ = 22 };  /* MADV_POPULATE_READ, Linux 5.14 */
 /* Where the header has what; sums of the sections follow after FIXED_BYTES. */
 enum { AT_VERSION = 8, AT_SECTIONS = 12, AT_BYTES = 16, AT_KEY = 24, AT_SUM = 56 };
@@ -214,7 +214,9 @@ bool gm_packed_is_huge(gm_packed *p, size_t n)
  * cannot, it comes in when it is read. */
 static gm_status bring_in(const gm_packed *p, uint64_t offset, size_t n, gm_error *err)
 {
-    if (madvise(p->map + offset, n, POPULATE_READ) == 0 || errno != EFAULT) return GM_OK;
+    const size_t before = (size_t)(offset % (uint64_t)sysconf(_SC_PAGESIZE));
+    if (madvise(p->map + (offset - before), before + n, POPULATE_READ) == 0 || errno != EFAULT)
+        return GM_OK;
     return gm_fail(err, GM_EIO, "cannot read '%s' at byte %" PRIu64, p->path, offset);
 }
 

@@ -76,6 +76,8 @@ static void pause_briefly(void)
 {
 #if defined(__SSE2__)
     _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* takes about as long as x86's pause; `yield` does nothing */
 #else
     atomic_signal_fence(memory_order_seq_cst);
 #endif

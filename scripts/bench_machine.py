@@ -13,9 +13,9 @@ def machine():
     for line in open("/proc/cpuinfo"):
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
-        if line.startswith("flags"):
+        if line.startswith(("flags", "Features")):
             flags = line.split()
-    has = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    has = [name for name in ("asimd", "avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]
     return {"cpu": model, "instructions": " ".join(has), "processors": os.cpu_count(), "memory_gb": round(int(memory) * 1024 / 1e9, 1)}
 
