@@ -66,7 +66,7 @@ typedef void gm_notice(void *context, const char *sentence);
 
 typedef struct gm_session_options gm_session_options;
 
-#define GM_KERNELS "auto, portable, avx2, avx512f, avx512bf16 or amx"
+#define GM_KERNELS "auto, portable, neon, avx2, avx512f, avx512bf16 or amx"
 
 typedef struct gm_model_options {
     /* "cpu"; "cuda:N"; "cuda": the first GPU that can; NULL or "auto": the same, or else the CPU. A

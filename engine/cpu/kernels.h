@@ -170,6 +170,7 @@ typedef struct gm_kernels {
 } gm_kernels;
 
 extern const gm_kernels gm_kernels_portable;
+extern const gm_kernels gm_kernels_neon;       /* not on other processors than 64-bit ARM */
 extern const gm_kernels gm_kernels_avx2;       /* not on other processors than x86-64 */
 extern const gm_kernels gm_kernels_avx512f;    /* not on other processors than x86-64 */
 extern const gm_kernels gm_kernels_avx512bf16; /* not on other processors than x86-64 */

@@ -44,6 +44,8 @@ static const struct choice {
 #if defined(__x86_64__)
     {&gm_kernels_amx, has_amx},         {&gm_kernels_avx512bf16, has_avx512bf16},
     {&gm_kernels_avx512f, has_avx512f}, {&gm_kernels_avx2, has_avx2},
+#elif defined(__aarch64__)
+    {&gm_kernels_neon, always},
 #endif
     {&gm_kernels_portable, always},
 };
@@ -53,10 +55,10 @@ const gm_kernels *gm_kernels_at(size_t i)
     return i < sizeof choices / sizeof choices[0] ? choices[i].kernels : NULL;
 }
 
-/* Those that not every processor has, nor every build: none but x86-64's compiles them. */
+/* Those that not every processor has, nor every build: each is compiled for its own. */
 static bool is_known(const char *name)
 {
-    static const char *const names[] = {"avx2", "avx512f", "avx512bf16", "amx"};
+    static const char *const names[] = {"neon", "avx2", "avx512f", "avx512bf16", "amx"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0) return true;
     return false;

@@ -4,8 +4,9 @@
  *   (nothing)         plain C, one lane after the other: the definition
  *   GM_LANES_AVX2     two 256-bit registers
  *   GM_LANES_AVX512   one 512-bit register
+ *   GM_LANES_NEON     four 128-bit registers
  * Every function does the same IEEE operation on each lane, and the only sum and
- * maximum across lanes have a fixed tree, so the three forms give the same bits.
+ * maximum across lanes have a fixed tree, so all forms give the same bits.
  */
 #ifndef GM_LANES_H
 #define GM_LANES_H
@@ -192,6 +193,83 @@ static inline v16 v16_near1(v16 a)
     return (v16){_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
 }
 /* clang-format on */
+
+#elif defined(GM_LANES_NEON)
+
+#include <arm_neon.h>
+
+typedef struct v16 {
+    float32x4_t at[4];
+} v16;
+typedef struct v16i {
+    uint32x4_t at[4];
+} v16i;
+
+/* A function that does `expression` with every register i and gives the registers. Written out:
+ * in a loop gcc would keep them in memory. */
+#define EACH_REGISTER(type, name, parameters, expression) \
+    static inline type name parameters                    \
+    {                                                     \
+        type r;                                           \
+        REGISTER(0, expression);                          \
+        REGISTER(1, expression);                          \
+        REGISTER(2, expression);                          \
+        REGISTER(3, expression);                          \
+        return r;                                         \
+    }
+#define REGISTER(number, expression) \
+    do {                             \
+        enum { i = number };         \
+        r.at[i] = (expression);      \
+    } while (0)
+EACH_REGISTER(v16, v16_load, (const float *p), vld1q_f32(p + 4 * i))
+EACH_REGISTER(v16, v16_all, (float x), vdupq_n_f32(x))
+EACH_REGISTER(v16, v16_add, (v16 a, v16 b), vaddq_f32(a.at[i], b.at[i]))
+EACH_REGISTER(v16, v16_sub, (v16 a, v16 b), vsubq_f32(a.at[i], b.at[i]))
+EACH_REGISTER(v16, v16_mul, (v16 a, v16 b), vmulq_f32(a.at[i], b.at[i]))
+EACH_REGISTER(v16, v16_div, (v16 a, v16 b), vdivq_f32(a.at[i], b.at[i]))
+EACH_REGISTER(v16, v16_fma, (v16 a, v16 b, v16 c), vfmaq_f32(c.at[i], a.at[i], b.at[i]))
+EACH_REGISTER(v16, v16_max, (v16 a, v16 b), /* of NaN or two zeros b, as x86; vmaxq does not */
+              vbslq_f32(vcgtq_f32(a.at[i], b.at[i]), a.at[i], b.at[i]))
+EACH_REGISTER(v16, v16_if_less, (v16 a, v16 b, v16 yes, v16 no),
+              vbslq_f32(vcltq_f32(a.at[i], b.at[i]), yes.at[i], no.at[i]))
+EACH_REGISTER(v16, v16_if_nan, (v16 a, v16 yes, v16 no),
+              vbslq_f32(vceqq_f32(a.at[i], a.at[i]), no.at[i], yes.at[i]))
+EACH_REGISTER(v16i, v16_bits, (v16 a), vreinterpretq_u32_f32(a.at[i]))
+EACH_REGISTER(v16, v16_from_bits, (v16i a), vreinterpretq_f32_u32(a.at[i]))
+EACH_REGISTER(v16i, v16i_load, (const void *p), vld1q_u32((const uint32_t *)p + 4 * i))
+EACH_REGISTER(v16i, v16i_all, (uint32_t x), vdupq_n_u32(x))
+EACH_REGISTER(v16i, v16i_add, (v16i a, v16i b), vaddq_u32(a.at[i], b.at[i]))
+EACH_REGISTER(v16i, v16i_and, (v16i a, v16i b), vandq_u32(a.at[i], b.at[i]))
+EACH_REGISTER(v16i, v16i_up, (v16i a, unsigned n), a.at[i] << n)
+EACH_REGISTER(v16i, v16i_down, (v16i a, unsigned n), a.at[i] >> n)
+EACH_REGISTER(v16i, v16i_load_half, (const uint16_t *p), vmovl_u16(vld1_u16(p + 4 * i)))
+EACH_REGISTER(v16, v16_near8, (v16 a), a.at[i ^ 2])
+EACH_REGISTER(v16, v16_near4, (v16 a), a.at[i ^ 1])
+EACH_REGISTER(v16, v16_near2, (v16 a), vextq_f32(a.at[i], a.at[i], 2))
+EACH_REGISTER(v16, v16_near1, (v16 a), vrev64q_f32(a.at[i]))
+#undef EACH_REGISTER
+#undef REGISTER
+
+static inline void v16_store(float *p, v16 a)
+{
+    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, a.at[i]);
+}
+static inline void v16i_store_half(uint16_t *p, v16i a)
+{
+    for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vmovn_u32(a.at[i]));
+}
+static inline v16 v16_load_i8(const int8_t *p)
+{
+    const int8x16_t all = vld1q_s8(p);
+    const int16x8_t lo = vmovl_s8(vget_low_s8(all)), hi = vmovl_high_s8(all);
+    return (v16){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))), vcvtq_f32_s32(vmovl_high_s16(lo)),
+                  vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))), vcvtq_f32_s32(vmovl_high_s16(hi))}};
+}
+static inline float v16_first(v16 a)
+{
+    return vgetq_lane_f32(a.at[0], 0);
+}
 
 #else
 

@@ -79,6 +79,11 @@ static void portable_is_exact(void)
     check_kernels("portable");
 }
 
+static void neon_is_exact(void)
+{
+    check_kernels("neon");
+}
+
 static void avx2_is_exact(void)
 {
     check_kernels("avx2");
@@ -94,4 +99,5 @@ static void amx_is_exact(void)
     check_kernels("amx");
 }
 
-TESTS(TEST(portable_is_exact), TEST(avx2_is_exact), TEST(avx512f_is_exact), TEST(amx_is_exact))
+TESTS(TEST(portable_is_exact), TEST(neon_is_exact), TEST(avx2_is_exact), TEST(avx512f_is_exact),
+      TEST(amx_is_exact))
