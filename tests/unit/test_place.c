@@ -225,6 +225,43 @@ static void what_was_merged_is_one(void)
     end(&m);
 }
 
+/* Where all are one cluster, a new document belongs to it that is as dense as the densest that the
+ * root itself loses, here its parts; with an epsilon, one within it. */
+static void one_cluster_of_all(void)
+{
+    made m = {0};
+    gm_error err = {0};
+    double reach[NEW], mean = 0, least = INFINITY;
+    make(&m);
+    CHECK_OK(place(&m, &err), err);
+    for (size_t q = 0; q < NEW; q++) {
+        if (m.of_news.place[q] < 2) continue;
+        reach[q] = reach_of(&m, &m.placed[q]);
+        mean += reach[q] / (NEW - 2);
+        least = fmin(least, reach[q]);
+    }
+    for (size_t r = 0; r < m.atlas.n_nodes; r++) {
+        ((int32_t *)m.atlas.node_cluster)[r] = r == 0 ? 0 : -1;
+        if (r > 0 && m.atlas.node_parent[r] == 0) ((double *)m.atlas.node_birth)[r] = 1 / mean;
+    }
+    for (int within = 0; within < 2; within++) {
+        size_t n[2] = {0};
+        const double most = within ? (least + mean) / 2 : mean;
+        m.how.hdbscan.epsilon = within ? most : 0;
+        CHECK_OK(place(&m, &err), err);
+        for (size_t q = 0; q < NEW; q++) {
+            const gm_placed *p = &m.placed[q];
+            if (m.of_news.place[q] < 2) continue;
+            const bool in = reach[q] <= most;
+            CHECK_INT(p->cluster, in ? 0 : -1);
+            if (in) CHECK_NEAR(p->probability, fmin(1, mean / reach[q]), 1e-4);
+            n[in]++;
+        }
+        CHECK(n[0] > 0 && n[1] > 0);
+    }
+    end(&m);
+}
+
 /* Clusters found in the map's plane, laid into three dimensions, are the map's own. */
 static void clusters_of_more_dimensions_are_found_there(void)
 {
@@ -258,4 +295,5 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(new_documents_stand_with_their_topic), TEST(what_was_merged_is_one),
-      TEST(clusters_of_more_dimensions_are_found_there), TEST(survives_every_allocation_failure))
+      TEST(one_cluster_of_all), TEST(clusters_of_more_dimensions_are_found_there),
+      TEST(survives_every_allocation_failure))
