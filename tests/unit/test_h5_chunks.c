@@ -4,6 +4,7 @@
  */
 #include "formats/h5_chunks.h"
 #include "formats/h5_column.h"
+#include "formats/h5_filter.h"
 #include "tests/check.h"
 
 #include <hdf5.h>
@@ -159,5 +160,33 @@ static void allocations_fail(void)
     close_file(&o);
 }
 
+/* x modulo 65535; 65535 for 0 unless nothing was added. */
+static uint64_t ones_complement(uint64_t x)
+{
+    return x == 0 ? 0 : (x - 1) % 65535 + 1;
+}
+
+/* Fletcher's sums of big-endian words, by their definition: of bytes that are all 0 or all 255, and
+ * of any, in every length about that after which sums must be folded. */
+static void checksums_are_fletchers(void)
+{
+    enum { MOST = 2203 };
+    uint8_t bytes[MOST];
+    for (int kind = 0; kind < 3; kind++) {
+        uint64_t a = 0, b = 0;
+        for (size_t i = 0; i < MOST; i++)
+            bytes[i] = kind == 0 ? 0 : kind == 1 ? 255 : (uint8_t)(i * i * 37 >> 3);
+        for (size_t n = 0; n + 1 < MOST; n += 2) {
+            CHECK_INT(gm_h5_fletcher32(bytes, n), ones_complement(b) << 16 | ones_complement(a));
+            const uint64_t odd = a + ((uint64_t)bytes[n] << 8);
+            CHECK_INT(gm_h5_fletcher32(bytes, n + 1),
+                      ones_complement(b + odd) << 16 | ones_complement(odd));
+            a = odd + bytes[n + 1];
+            b += a;
+            if (test_failures > 5) return;
+        }
+    }
+}
+
 TESTS(TEST(every_range_of_rows), TEST(a_chunk_that_is_not_packed),
-      TEST(a_damaged_chunk_is_an_error), TEST(allocations_fail))
+      TEST(a_damaged_chunk_is_an_error), TEST(allocations_fail), TEST(checksums_are_fletchers))
