@@ -5,6 +5,8 @@
  */
 #include "cluster/dots.h"
 
+#include <string.h>
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #define GM_X86 1
@@ -49,14 +51,31 @@ static double squared_plain(const float *x, const float *y, size_t dim)
     return squared_body(x, y, dim);
 }
 
+/* In vectors of gcc and clang, IEEE's operation on each lane: loops over lanes gcc 12 unrolls and
+ * leaves one by one. Three rows at a time: 12 sums in registers. */
 static void tile_plain(const float *a, const float *b, size_t depth, float *c, size_t c_stride)
 {
-    for (size_t r = 0; r < GM_DOTS_TILE_ROWS; r++) {
-        float sum[GM_DOTS_TILE_COLS] = {0};
-        for (size_t k = 0; k < depth; k++)
-            for (size_t l = 0; l < GM_DOTS_TILE_COLS; l++)
-                sum[l] += a[r * depth + k] * b[k * GM_DOTS_TILE_COLS + l];
-        for (size_t l = 0; l < GM_DOTS_TILE_COLS; l++) c[r * c_stride + l] += sum[l];
+    typedef float four __attribute__((vector_size(16)));
+    enum { ROWS = 3, FOURS = GM_DOTS_TILE_COLS / 4 };
+    for (size_t first = 0; first < GM_DOTS_TILE_ROWS; first += ROWS) {
+        const float *from = a + first * depth;
+        four sum[ROWS][FOURS] = {0};
+        for (size_t k = 0; k < depth; k++) {
+            four row[FOURS];
+#pragma GCC unroll 4
+            for (size_t i = 0; i < FOURS; i++)
+                memcpy(&row[i], b + k * GM_DOTS_TILE_COLS + 4 * i, sizeof row[i]);
+#pragma GCC unroll 3
+            for (size_t r = 0; r < ROWS; r++) {
+#pragma GCC unroll 4
+                for (size_t i = 0; i < FOURS; i++) sum[r][i] += from[r * depth + k] * row[i];
+            }
+        }
+        for (size_t r = 0; r < ROWS; r++) {
+            float *to = c + (first + r) * c_stride, total[GM_DOTS_TILE_COLS];
+            memcpy(total, sum[r], sizeof total);
+            for (size_t l = 0; l < GM_DOTS_TILE_COLS; l++) to[l] += total[l];
+        }
     }
 }
 
