@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { AT_ONCE = 64 }; /* permutations between two looks at the clock */
+enum { BATCH = 64 }; /* permutations between two checks for a signal */
 static const double ROUNDING = 1e-12;
 static const double OF_RATES = 1e-7; /* roundings of two rates to f32, and of their difference */
 
@@ -50,7 +50,7 @@ static gm_status contrasting_init(contrasting *c, const gm_contrast_data *d, siz
                                   gm_error *err)
 {
     const size_t J = d->L * d->E;
-    *c = (contrasting){.data = d, .J = J, .threads = gm_most_threads()};
+    *c = (contrasting){.data = d, .J = J, .threads = gm_max_threads()};
     for (size_t i = 0; i < d->N; i++) c->n_a += d->of_a[i];
     c->n_b = d->N - c->n_a;
     if (d->pair && d->n_pairs < 2)
@@ -141,8 +141,8 @@ static double paired(double one, double two, double n, double *of)
     return t_of(one / n, *of);
 }
 
-/* The largest |t| when the first documents of the order are the smaller group. */
-static double deal(const contrasting *c, sums *of, uint32_t *order, gm_rng rng)
+/* The largest |t| when a random order, written, puts the smaller group first. */
+static double permuted_groups(const contrasting *c, sums *of, uint32_t *order, gm_rng rng)
 {
     const size_t N = c->data->N, J = c->J, few = c->n_a < c->n_b ? c->n_a : c->n_b;
     double largest = 0, unused[2];
@@ -156,8 +156,8 @@ static double deal(const contrasting *c, sums *of, uint32_t *order, gm_rng rng)
     return largest;
 }
 
-/* The largest |t| when each pair's two documents change places or do not. */
-static double flip(const contrasting *c, sums *of, gm_rng rng)
+/* The largest |t| when the two documents of random pairs are exchanged. */
+static double flipped_pairs(const contrasting *c, sums *of, gm_rng rng)
 {
     const gm_contrast_data *d = c->data;
     double largest = 0, unused;
@@ -180,16 +180,17 @@ static gm_status permute(contrasting *c, size_t permutations, uint64_t seed, boo
 {
     gm_status status = GM_OK;
     gm_progress progress;
-    gm_progress_start(&progress, "contrast", "deals", (double)permutations, quiet);
-    for (size_t first = 0; first < permutations; first += AT_ONCE) {
-        const size_t end = first + AT_ONCE < permutations ? first + AT_ONCE : permutations;
+    gm_progress_start(&progress, "contrast", "permutations", (double)permutations, quiet);
+    for (size_t first = 0; first < permutations; first += BATCH) {
+        const size_t end = first + BATCH < permutations ? first + BATCH : permutations;
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
 #pragma omp parallel for schedule(dynamic)
         for (size_t r = first; r < end; r++) {
             sums *of = &c->of[gm_thread_number()];
             const gm_rng rng = gm_rng_make(seed, r);
-            c->largest[r] =
-                c->data->pair ? flip(c, of, rng) : deal(c, of, c->order[gm_thread_number()], rng);
+            c->largest[r] = c->data->pair
+                                ? flipped_pairs(c, of, rng)
+                                : permuted_groups(c, of, c->order[gm_thread_number()], rng);
         }
         gm_progress_set(&progress, (double)end);
     }

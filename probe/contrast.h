@@ -4,10 +4,10 @@
  * A document's rate of an expert is the share of its tokens that choose it; groups are compared by
  * the mean of their documents' rates, documents being what is independent, not tokens: difference
  * with a 95 % interval, and t, by Welch 1947. p is that of the largest |t| over all L*E experts
- * when the documents are dealt out anew to groups of the same sizes (Westfall & Young 1993, single
+ * when the documents are permuted between groups of the same sizes (Westfall & Young 1993, single
  * step): 1 in 20 contrasts of two groups that do not differ has any expert at or below .05.
  * Of pairs, a text and its translation say, the differences within them are compared with none
- * (Student 1908), and p is by dealing out anew which document of a pair is of which group.
+ * (Student 1908), and p is by permuting which document of a pair is of which group.
  * The rate of SteerMoE's risk difference (arXiv:2509.09660) pools tokens instead, and has no p.
  */
 #ifndef GM_CONTRAST_H

@@ -48,7 +48,7 @@ typedef struct gm_router_mean {
 gm_router_mean gm_router_mean_of(const gm_router_sum *sum);
 
 /* Mutual information of expert and subset in one layer, and what it is when the documents'
- * subsets are dealt out anew (documents, not tokens, are what was drawn: tokens of one
+ * subsets are permuted (documents, not tokens, are what was drawn: tokens of one
  * document are not independent). */
 typedef struct gm_subset_information {
     gm_mutual mutual;

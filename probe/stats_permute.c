@@ -1,5 +1,5 @@
 /* stats_permute.c - mutual information of expert and subset when the documents' subsets are
- * dealt out anew: the null that the measured one is held against.
+ * permuted: the null that the measured one is held against.
  *
  * Sizes: R permutations, in groups of as many tables (S,L,E) and orders (N) as TABLE_BYTES hold;
  * the counts are read once a group. Permutation r is Fisher-Yates by the stream r of the seed.
@@ -49,7 +49,7 @@ static void permuting_clear(permuting *p)
 }
 
 /* Start permutations [first, first+n): empty tables, an order each. */
-static void deal(permuting *p, size_t first, size_t n, uint64_t seed)
+static void permute_subsets(permuting *p, size_t first, size_t n, uint64_t seed)
 {
     const gm_stats *s = p->stats;
     size_t N = s->samples->n, SLE = s->S * s->L * s->E;
@@ -84,7 +84,7 @@ static gm_status permute_group(permuting *p, gm_trace *trace, size_t first, size
 {
     const gm_stats *s = p->stats;
     size_t LE = s->L * s->E, R = (size_t)s->n_permutations;
-    deal(p, first, n, seed);
+    permute_subsets(p, first, n, seed);
     gm_status status = gm_stats_for_documents(trace, add, p, err);
     for (size_t r = 0; status == GM_OK && r < n; r++)
         for (size_t l = 0; l < s->L; l++)

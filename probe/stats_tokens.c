@@ -54,7 +54,7 @@ static gm_status count_ids(gm_token_counts *c, gm_trace *trace, id_count **list,
             GM_TRY(reach(list, &c->n_ids, id[t], err));
             assert(*list != NULL);
             (*list)[id[t]].n++;
-            c->dealt[c->n_dealt++] = id[t];
+            c->shuffled[c->n_shuffled++] = id[t];
         }
     }
 out:
@@ -63,7 +63,7 @@ out:
     return status;
 }
 
-/* Rows of the most frequent ids; dealt from ids to rows, shuffled. */
+/* Rows of the most frequent ids; turned from ids to rows, shuffled. */
 static gm_status choose_rows(gm_token_counts *c, id_count *list, size_t most, uint64_t seed,
                              gm_error *err)
 {
@@ -79,9 +79,9 @@ static gm_status choose_rows(gm_token_counts *c, id_count *list, size_t most, ui
         c->row_of[list[i].id] = (uint32_t)(i < c->R ? i : c->R);
         if (i < c->R) c->token_id[i] = list[i].id;
     }
-    for (uint64_t t = 0; t < c->n_dealt; t++) c->dealt[t] = c->row_of[c->dealt[t]];
-    gm_rng_shuffle(&rng, c->dealt, c->n_dealt);
-    c->n_dealt = 0;
+    for (uint64_t t = 0; t < c->n_shuffled; t++) c->shuffled[t] = c->row_of[c->shuffled[t]];
+    gm_rng_shuffle(&rng, c->shuffled, c->n_shuffled);
+    c->n_shuffled = 0;
     return GM_OK;
 }
 
@@ -117,10 +117,10 @@ gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, const gm_tok
                            .K = (size_t)info->n_chosen,
                            .next = o->next};
     if (T > UINT32_MAX) GM_FAIL(GM_EARG, "%" PRIu64 " tokens are too many to count by id", T);
-    c->dealt = gm_alloc(T, sizeof *c->dealt);
+    c->shuffled = gm_alloc(T, sizeof *c->shuffled);
     c->place = gm_alloc2(2, o->batch, sizeof *c->place);
     c->unsorted = gm_alloc2(2, o->batch, sizeof *c->unsorted);
-    if (!c->dealt || !c->place || !c->unsorted)
+    if (!c->shuffled || !c->place || !c->unsorted)
         GM_FAIL(GM_EMEM, "no memory for the ids of %" PRIu64 " tokens", T);
     GM_TRY(count_ids(c, trace, &list, err));
     GM_TRY(choose_rows(c, list, o->most, o->seed, err));
@@ -135,7 +135,7 @@ void gm_token_counts_clear(gm_token_counts *c)
 {
     gm_free(c->token_id);
     gm_free(c->row_of);
-    gm_free(c->dealt);
+    gm_free(c->shuffled);
     gm_free(c->count);
     gm_free(c->null_count);
     gm_free(c->together);
@@ -200,20 +200,20 @@ static void add_script(uint32_t *first, uint32_t *neighbour, const gm_token_plac
     }
 }
 
-/* One layer of n good tokens; `batch` places between those of own rows and those dealt. */
+/* One layer of n good tokens; `batch` places between those of own rows and those shuffled. */
 static void add_layer(const gm_token_counts *c, size_t l, const uint16_t *expert, size_t batch,
                       size_t n)
 {
     size_t E = c->E, K = c->K, table = l * (c->R + 1) * E;
     const uint16_t *here = expert + l * batch * K;
-    const gm_token_place *own = c->place, *dealt = c->place + batch;
+    const gm_token_place *own = c->place, *shuffled = c->place + batch;
     uint32_t *together = c->together + l * E * E;
     switch (K) { /* loops of a known length */
-#define GM_WITH(k)                                             \
-    case k:                                                    \
-        add_rows(c->count + table, own, n, here, E, k);        \
-        add_rows(c->null_count + table, dealt, n, here, E, k); \
-        add_pairs(together, own, n, here, E, k);               \
+#define GM_WITH(k)                                                \
+    case k:                                                       \
+        add_rows(c->count + table, own, n, here, E, k);           \
+        add_rows(c->null_count + table, shuffled, n, here, E, k); \
+        add_pairs(together, own, n, here, E, k);                  \
         break;
         GM_WITH(2)
         GM_WITH(4)
@@ -222,7 +222,7 @@ static void add_layer(const gm_token_counts *c, size_t l, const uint16_t *expert
 #undef GM_WITH
     default:
         add_rows(c->count + table, own, n, here, E, K);
-        add_rows(c->null_count + table, dealt, n, here, E, K);
+        add_rows(c->null_count + table, shuffled, n, here, E, K);
         add_pairs(together, own, n, here, E, K);
     }
     if (c->first) add_script(c->first + table, c->neighbour + l * E * E, own, n, here, E, K);
@@ -235,10 +235,10 @@ void gm_token_counts_add(gm_token_counts *c, const uint16_t *expert, size_t batc
     gm_token_place *own = c->unsorted, *other = c->unsorted + batch;
     for (size_t t = 0; t < n; t++) {
         if (phase[t] == GM_TRACE_TEMPLATE) continue;
-        uint32_t dealt = c->dealt[c->n_dealt++];
+        uint32_t shuffled = c->shuffled[c->n_shuffled++];
         if (!good[t]) continue;
         own[n_good] = (gm_token_place){c->row_of[token_id[t]], (uint32_t)t};
-        other[n_good++] = (gm_token_place){dealt, (uint32_t)t};
+        other[n_good++] = (gm_token_place){shuffled, (uint32_t)t};
     }
 #pragma omp parallel
     {

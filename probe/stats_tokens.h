@@ -34,10 +34,10 @@ typedef struct gm_token_counts {
     uint32_t *token_id;       /* (R) by frequency */
     uint32_t *row_of;         /* (n_ids) row of an id */
     size_t n_ids;             /* above every id of the trace */
-    uint32_t *dealt;          /* (counted tokens) their rows, shuffled: the null */
-    uint64_t n_dealt;         /* of them used */
+    uint32_t *shuffled;       /* (counted tokens) their rows, shuffled: the null */
+    uint64_t n_shuffled;      /* of them used */
     uint32_t *count;          /* (L,R+1,E) tokens of a row that chose e */
-    uint32_t *null_count;     /* (L,R+1,E) the same with rows dealt out anew among the tokens */
+    uint32_t *null_count;     /* (L,R+1,E) the same with rows permuted among the tokens */
     uint32_t *together;       /* (L,E,E) tokens that chose i at a rank above or equal to j's; the
                                  diagonal: that chose i */
     const uint32_t *next;     /* (L-1,E,E) that chose i in a layer and j in the next; borrowed */
@@ -45,7 +45,7 @@ typedef struct gm_token_counts {
     uint32_t *neighbour;      /* (L,E,E) that chose i one rank above j; NULL: not asked */
     gm_token_layer *layer;    /* (L) */
     uint64_t *scratch;        /* (R+1,E) */
-    gm_token_place *place;    /* (2,batch) of good tokens, by row: own rows; those dealt to them */
+    gm_token_place *place;    /* (2,batch) of good tokens, by row: own rows; shuffled ones */
     gm_token_place *unsorted; /* (2,batch) */
 } gm_token_counts;
 

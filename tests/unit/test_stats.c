@@ -215,7 +215,7 @@ static void from_layer_to_layer(const gm_token_counts *c)
 static void neighbouring_ranks_alone(void)
 {
     enum { L = 2, E = 4, K = 3, TABLE = L * 2 * E, PAIRS = L * E * E };
-    uint32_t dealt[2] = {0, 0}, row_of[1] = {0}, count[TABLE] = {0}, null[TABLE] = {0};
+    uint32_t shuffled[2] = {0, 0}, row_of[1] = {0}, count[TABLE] = {0}, null[TABLE] = {0};
     uint32_t together[PAIRS] = {0}, first[TABLE] = {0}, neighbour[PAIRS] = {0};
     gm_token_place place[4], unsorted[4];
     static const uint16_t expert[] = {0, 1, 2, 2, 0, 1, /**/ 3, 0, 1, 3, 1, 0};
@@ -228,7 +228,7 @@ static void neighbouring_ranks_alone(void)
                          .R = 1,
                          .row_of = row_of,
                          .n_ids = 1,
-                         .dealt = dealt,
+                         .shuffled = shuffled,
                          .count = count,
                          .null_count = null,
                          .together = together,
