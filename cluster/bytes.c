@@ -157,10 +157,9 @@ void gm_bytes_block(const gm_bytes *bytes, size_t row, const int8_t *packed, siz
                     int32_t *dot)
 {
     const gm_amx_bytes_job job = {.a = bytes->byte + row * bytes->dim,
-                                  .apart = 16 * bytes->dim,
-                                  .pairs = GM_BYTES_ROWS / GM_AMX_ROWS,
                                   .b = packed,
                                   .blocks = bytes->dim / DEPTH,
+                                  .rows = GM_BYTES_ROWS,
                                   .cols = GM_BYTES_COLS,
                                   .next = bytes->byte + next * bytes->dim};
     gm_amx_block_bytes(dot, &job);

@@ -73,20 +73,20 @@ AMX void gm_amx_block(gm_amx_out out, gm_amx_tiles rows, gm_amx_tiles cols, size
     _tile_release();
 }
 
-/* Tiles of bytes that are gone through at once: two of rows and two of columns for each of
- * `blocks`; and what is fetched meanwhile, from `next` on, so many lines with each. */
-typedef struct stretch {
+/* Two panels of rows and two of columns, `blocks` tiles of each; and what is prefetched meanwhile,
+ * from `next` on, so many lines with each tile. */
+typedef struct bytes_step {
     const int8_t *a, *b;
-    size_t a_apart, b_apart; /* from the first tile of rows, of columns, to the second */
+    size_t panel; /* bytes from the first panel to the second */
     size_t blocks;
     const int8_t *next;
     size_t lines;
-} stretch;
+} bytes_step;
 
 /* The same of bytes: all that is loaded comes before what it is loaded for. */
-AMX static inline void multiply_bytes(int32_t *c, size_t c_stride, bool add, stretch s)
+AMX static inline void multiply_bytes(int32_t *c, size_t c_stride, bool add, bytes_step s)
 {
-    const int8_t *a1 = s.a + s.a_apart, *b1 = s.b + s.b_apart, *next = s.next;
+    const int8_t *a1 = s.a + s.panel, *b1 = s.b + s.panel, *next = s.next;
     int32_t *below = c + 16 * c_stride;
     const size_t bytes = c_stride * sizeof *c;
     if (add) {
@@ -126,15 +126,14 @@ AMX void gm_amx_block_bytes(int32_t *c, const gm_amx_bytes_job *job)
     for (size_t j = 0; j < cols; j += GM_AMX_ROWS)
         for (size_t k = 0; k < job->blocks; k += BYTES_STEP) { /* b's stay near for all rows */
             const size_t left = job->blocks - k, step = left < BYTES_STEP ? left : BYTES_STEP;
-            for (size_t i = 0; i < job->pairs; i++) {
-                const stretch s = {.a = job->a + 2 * i * panel + k * BYTES_TILE,
-                                   .b = job->b + j / 16 * panel + k * BYTES_TILE,
-                                   .a_apart = job->apart,
-                                   .b_apart = panel,
-                                   .blocks = step,
-                                   .next = next,
-                                   .lines = lines};
-                multiply_bytes(c + i * GM_AMX_ROWS * cols + j, cols, k > 0, s);
+            for (size_t i = 0; i < job->rows; i += GM_AMX_ROWS) {
+                const bytes_step s = {.a = job->a + i / 16 * panel + k * BYTES_TILE,
+                                      .b = job->b + j / 16 * panel + k * BYTES_TILE,
+                                      .panel = panel,
+                                      .blocks = step,
+                                      .next = next,
+                                      .lines = lines};
+                multiply_bytes(c + i * cols + j, cols, k > 0, s);
                 next += step * lines * ROW_BYTES;
             }
         }

@@ -34,16 +34,14 @@ typedef struct gm_amx_out {
 void gm_amx_block(gm_amx_out out, gm_amx_tiles rows, gm_amx_tiles cols, size_t blocks);
 
 typedef struct gm_amx_bytes_job {
-    const int8_t *a; /* for every pair `blocks` tiles (16 rows, 64 inputs), and `apart` bytes after
-                      * the first of them another `blocks`; pairs are 2 `blocks` tiles apart */
-    size_t apart, pairs;
+    const int8_t *a; /* for every 16 rows `blocks` tiles (16 rows, 64 inputs) */
     const int8_t *b; /* for every 16 columns `blocks` tiles (16 fours of inputs, 16 columns, 4) */
     size_t blocks;
-    size_t cols;        /* a multiple of GM_AMX_ROWS */
-    const int8_t *next; /* fetched meanwhile, as much as a: what will be a soon */
+    size_t rows, cols;  /* multiples of GM_AMX_ROWS */
+    const int8_t *next; /* prefetched meanwhile, as much as a: the next rows */
 } gm_amx_bytes_job;
 
-/* c (GM_AMX_ROWS pairs, cols) = a . b, of bytes; written. */
+/* c (rows, cols) = a . b, of bytes; written. */
 void gm_amx_block_bytes(int32_t *c, const gm_amx_bytes_job *job);
 
 #endif

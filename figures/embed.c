@@ -15,7 +15,7 @@
 static FILE *out;
 static size_t n_written;
 
-static void fail(const char *what, const char *name)
+static _Noreturn void fail(const char *what, const char *name)
 {
     fprintf(stderr, "embed: %s '%s'\n", what, name);
     exit(1);

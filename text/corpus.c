@@ -141,16 +141,16 @@ static gm_status is_object(const char *line, size_t n, bool *yes, gm_error *err)
 /* The name of a pipe, /dev/fd/63, or of standard input does not say what it holds. Its first line
  * does: an object of JSON and nothing else, where LaTeX, C or indented JSON may begin with a brace
  * too. Of a line that is longer than what is looked at, the start will do. */
-static gm_status look_inside(gm_corpus *corpus, gm_corpus_file *file, gm_error *err)
+static gm_status detect_lines(gm_corpus *corpus, gm_corpus_file *file, gm_error *err)
 {
     const gm_text *buffer = &corpus->buffer;
-    const char *line = NULL, *end = NULL;
-    while (end == NULL && buffer->n < READ_BYTES && !corpus->source_ended) {
+    const char *line, *end;
+    do {
         gm_status status = fill(corpus, err);
         if (status != GM_OK) return status;
         line = first_line(buffer);
         end = memchr(line, '\n', buffer->n - (size_t)(line - buffer->at));
-    }
+    } while (end == NULL && buffer->n < READ_BYTES && !corpus->source_ended);
     if (end == NULL && !corpus->source_ended) {
         file->lines = line[0] == '{' && line[1 + strspn(line + 1, " \t")] == '"';
         return GM_OK;
@@ -168,7 +168,7 @@ static gm_status open_next(gm_corpus *corpus, gm_error *err)
     corpus->source_ended = false;
     corpus->buffer.n = corpus->first = 0;
     corpus->line = 0;
-    return file->by_content ? look_inside(corpus, file, err) : GM_OK;
+    return file->by_content ? detect_lines(corpus, file, err) : GM_OK;
 }
 
 /* The next piece of the file: a line without its end, or the whole file. *too_long:

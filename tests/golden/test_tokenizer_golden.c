@@ -15,7 +15,7 @@
 
 #define FOLDER TEST_DATA "/golden/tokenizers/"
 
-enum { MOST_JSON = 64 << 20, MOST_INPUTS = 200 };
+enum { MAX_JSON = 64 << 20, MAX_INPUTS = 200 };
 
 /* ---- reading the goldens ---- */
 
@@ -58,7 +58,7 @@ static gm_json *read_json(const char *path)
 {
     gm_error err = {0};
     gm_json *json = NULL;
-    CHECK_OK(gm_json_read_file(&json, path, MOST_JSON, &err), err);
+    CHECK_OK(gm_json_read_file(&json, path, MAX_JSON, &err), err);
     if (json == NULL) exit(1);
     return json;
 }
@@ -96,7 +96,7 @@ typedef struct bench {
     gm_tokenizer *tokenizer;
     gm_encoder *encoder;
     gm_json *golden, *nasty;
-    gm_ids encoded[MOST_INPUTS]; /* of the inputs, in the order of "encode" */
+    gm_ids encoded[MAX_INPUTS]; /* of the inputs, in the order of "encode" */
     size_t n;
 } bench;
 
@@ -172,7 +172,7 @@ static gm_ids encode_input(bench *b, const gm_json *entry)
 static void check_encode(bench *b)
 {
     const gm_json *entry = first_of(b->golden, "encode");
-    for (; entry && b->n < MOST_INPUTS; entry = gm_json_next(entry)) {
+    for (; entry && b->n < MAX_INPUTS; entry = gm_json_next(entry)) {
         const gm_json *list = gm_json_find(entry, "ids");
         gm_ids ids = encode_input(b, entry);
         bool same;
@@ -342,6 +342,17 @@ static void unpack(const char *shared, const char *file, const char *name)
     gm_source_close(source);
 }
 
+/* The published tokenizer of a golden, out of the shared folder. */
+static bool open_published(bench *b, const char *shared, const char *name, const char *copy)
+{
+    char path[4096];
+    snprintf(path, sizeof path, FOLDER "%s.golden.json", name);
+    gm_json *golden = read_json(path);
+    unpack(shared, text_of(golden, "tokenizer"), copy);
+    gm_json_free(golden);
+    return bench_open(b, name, copy);
+}
+
 static void real_tokenizers(void)
 {
     static const char *const names[] = {
@@ -351,12 +362,7 @@ static void real_tokenizers(void)
     if (shared == NULL) TEST_SKIP("no shared folder (GM_SHARED)");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         bench b;
-        char path[4096];
-        snprintf(path, sizeof path, FOLDER "%s.golden.json", names[i]);
-        gm_json *golden = read_json(path);
-        unpack(shared, text_of(golden, "tokenizer"), "real.json");
-        gm_json_free(golden);
-        if (!bench_open(&b, names[i], "real.json")) continue;
+        if (!open_published(&b, shared, names[i], "real.json")) continue;
         check_encode(&b);
         check_decode(&b);
         check_stream(&b);
@@ -404,16 +410,11 @@ static void minipile_documents(void)
     gm_safetensors want = {0};
     const char *shared = test_shared();
     if (shared == NULL) TEST_SKIP("no shared folder (GM_SHARED)");
-    CHECK_OK(gm_text_read_file(&bytes, FOLDER "minipile-test.safetensors", MOST_JSON, &err), err);
+    CHECK_OK(gm_text_read_file(&bytes, FOLDER "minipile-test.safetensors", MAX_JSON, &err), err);
     CHECK_OK(gm_safetensors_parse(&want, bytes.at, bytes.n, "minipile-test", &err), err);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         bench b;
-        char path[4096];
-        snprintf(path, sizeof path, FOLDER "%s.golden.json", names[i]);
-        gm_json *golden = read_json(path);
-        unpack(shared, text_of(golden, "tokenizer"), "minipile.json");
-        gm_json_free(golden);
-        if (!bench_open(&b, names[i], "minipile.json")) continue;
+        if (!open_published(&b, shared, names[i], "minipile.json")) continue;
         check_minipile(&b, shared, &want);
         bench_close(&b);
     }

@@ -1,4 +1,5 @@
-/* test_control - tokens that the control refuses; what it finds is in test_analysis.c. */
+/* test_control.c - cluster/control.c: tokens that the control refuses; what it finds is in
+ * test_analysis.c. */
 #include "cluster/control.h"
 #include "tests/written_sample.h"
 

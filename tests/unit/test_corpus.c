@@ -1,4 +1,4 @@
-/* test_corpus - documents out of lines, files and folders, compressed or not, and
+/* test_corpus.c - text/corpus.c: documents out of lines, files and folders, compressed or not, and
  * what is said of those that cannot be used.
  */
 #define _DEFAULT_SOURCE /* usleep */

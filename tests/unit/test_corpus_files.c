@@ -1,4 +1,5 @@
-/* test_corpus_files - which files a corpus is, and those that it may not be. */
+/* test_corpus_files.c - text/corpus_files.c: which files a corpus is, and those that it may not be.
+ */
 #define _GNU_SOURCE /* readdir64 */
 #include "text/corpus_files.h"
 #include "tests/put_file.h"

@@ -1,5 +1,5 @@
-/* test_corpus_record - what a line of a corpus holds: its text, its subset, its language, and what
- * is said of one that cannot be used.
+/* test_corpus_record.c - text/corpus_record.c: what a line of a corpus holds: its text, its subset,
+ * its language, and what is said of one that cannot be used.
  */
 #include "text/corpus_record.h"
 #include "base/sha256.h"

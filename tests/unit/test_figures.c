@@ -1,4 +1,4 @@
-/* test_figures - palettes, maps, heatmaps and HTML pages: what holds for any input. */
+/* test_figures.c - figures/: palettes, maps, heatmaps and HTML pages: what holds for any input. */
 #include "base/text.h"
 #include "figures/figures.h"
 #include "figures/html.h"

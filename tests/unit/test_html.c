@@ -1,4 +1,4 @@
-/* test_html - pages: hostile texts, heads of tables, JSON as a table. */
+/* test_html.c - figures/html.c: pages: hostile texts, heads of tables, JSON as a table. */
 #include "figures/html.h"
 #include "tests/check.h"
 

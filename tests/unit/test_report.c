@@ -1,4 +1,5 @@
-/* test_report - a hand-made atlas: cluster summaries, and the page made from it. */
+/* test_report.c - cluster/report.c: a hand-made atlas: cluster summaries, and the page made from
+ * it. */
 #include "cluster/report.h"
 #include "cluster/summary.h"
 #include "base/text.h"

@@ -1,4 +1,4 @@
-/* test_tokenizer - loading, refusing, looking up, and whole texts by hand.
+/* test_tokenizer.c - engine/tokenizer: loading, refusing, looking up, and whole texts by hand.
  * label: threads */
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/tokenizer_json.h"

@@ -1,5 +1,5 @@
-/* test_tokenizer_ends - where in the text every token ends: what is cut there is
- * whole characters, whatever normalizers and added tokens do in between.
+/* test_tokenizer_ends.c - engine/tokenizer: where in the text every token ends: what is cut there
+ * is whole characters, whatever normalizers and added tokens do in between.
  */
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/tokenizer_json.h"

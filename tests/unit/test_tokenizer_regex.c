@@ -1,4 +1,5 @@
-/* test_tokenizer_regex - patterns of Oniguruma, translated for PCRE2 and matched. */
+/* test_tokenizer_regex.c - engine/tokenizer/regex.c: patterns of Oniguruma, translated for PCRE2
+ * and matched. */
 #include "engine/tokenizer/regex.h"
 #include "tests/check.h"
 

@@ -1,4 +1,4 @@
-/* test_tokenizer_split - pre-tokenizers: where a text is cut. */
+/* test_tokenizer_split.c - engine/tokenizer/splitter.c: pre-tokenizers: where a text is cut. */
 #include "engine/tokenizer/splitter.h"
 #include "tests/check.h"
 
