@@ -26,7 +26,7 @@ static const char details[] =
     "  gm-steer compare --model DIR --atlas run.atlas.h5 --cluster 27 --cluster 25 --weight 2\n";
 
 typedef struct request {
-    gm_stage_options stage;
+    gm_setup_options setup;
     gm_recipe recipe;
     gm_opt_list plans;
     const char *report;
@@ -122,12 +122,12 @@ static void put_run(gm_json_out *json, const char *key, const gm_continuation *r
 }
 
 /* The two texts of a column. */
-static gm_status put_column(gm_json_out *json, const gm_comparison *c, const gm_stage *stage,
+static gm_status put_column(gm_json_out *json, const gm_comparison *c, const gm_setup *setup,
                             size_t prompt, size_t column, bool tokens, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_reread read[2] = {0};
-    if (tokens) GM_TRY(gm_comparison_reread(read, c, stage, prompt, column, err));
+    if (tokens) GM_TRY(gm_comparison_reread(read, c, setup, prompt, column, err));
     gm_json_open_object(json, NULL);
     put_run(json, "unsteered", gm_comparison_text(c, prompt, column, false),
             tokens ? &read[0] : NULL);
@@ -138,13 +138,13 @@ out:
     return status;
 }
 
-static gm_status print_json(const gm_comparison *c, const gm_stage *stage, bool tokens,
+static gm_status print_json(const gm_comparison *c, const gm_setup *setup, bool tokens,
                             gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_stage_put(stage, &json);
+    gm_setup_put(setup, &json);
     gm_json_open_array(&json, "columns");
     for (size_t i = 0; i < c->n_columns; i++) {
         gm_json_open_object(&json, NULL);
@@ -159,7 +159,7 @@ static gm_status print_json(const gm_comparison *c, const gm_stage *stage, bool 
         gm_json_put_text(&json, "prompt", c->prompts.at[p].text, c->prompts.at[p].n);
         gm_json_open_array(&json, "columns");
         for (size_t i = 0; i < c->n_columns; i++)
-            GM_TRY(put_column(&json, c, stage, p, i, tokens, err));
+            GM_TRY(put_column(&json, c, setup, p, i, tokens, err));
         gm_json_close_array(&json);
         gm_json_close_object(&json);
     }
@@ -180,30 +180,30 @@ static gm_status check_request(const request *r, gm_error *err)
     others.weight = 1;
     if (asked + r->plans.n == 0)
         return gm_fail(err, GM_EARG, "expected --cluster, --subset, --expert or --plan");
-    if (r->tokens && !r->stage.json) return gm_fail(err, GM_EARG, "--tokens needs --json");
+    if (r->tokens && !r->setup.json) return gm_fail(err, GM_EARG, "--tokens needs --json");
     if (asked == 0 && !gm_recipe_is_bare(&others))
         return gm_fail(err, GM_EARG, "--plan can only be combined with --weight");
-    return gm_stage_check(&r->stage, recipe, err);
+    return gm_setup_check(&r->setup, recipe, err);
 }
 
 static gm_status run(const request *r, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_stage stage = {0};
+    gm_setup setup = {0};
     gm_comparison c = {0};
     if (r->report) GM_TRY(gm_outfile_check(r->report, r->force, err));
-    GM_TRY(gm_prompts_read(&c.prompts, &r->stage.prompts, r->stage.prompts_file, err));
+    GM_TRY(gm_prompts_read(&c.prompts, &r->setup.prompts, r->setup.prompts_file, err));
     if (c.prompts.n == 0) GM_TRY(gm_prompts_own(&c.prompts, GM_PROMPTS_SHOW, err));
-    GM_TRY(gm_stage_open(&stage, &r->stage, err));
-    GM_TRY(gm_comparison_run(&c, &stage, &r->recipe, &r->plans, err));
-    if (r->report) GM_TRY(gm_comparison_page(&c, &stage, r->report, r->force, err));
-    if (r->stage.json)
-        GM_TRY(print_json(&c, &stage, r->tokens, err));
+    GM_TRY(gm_setup_open(&setup, &r->setup, err));
+    GM_TRY(gm_comparison_run(&c, &setup, &r->recipe, &r->plans, err));
+    if (r->report) GM_TRY(gm_comparison_page(&c, &setup, r->report, r->force, err));
+    if (r->setup.json)
+        GM_TRY(print_json(&c, &setup, r->tokens, err));
     else
         print_text(&c);
 out:
     gm_comparison_clear(&c);
-    gm_stage_close(&stage);
+    gm_setup_close(&setup);
     return status;
 }
 
@@ -212,9 +212,9 @@ int gm_steer_compare(int argc, char **argv)
     gm_status status = GM_OK;
     gm_error err = {0};
     bool usage = true;
-    request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults()};
+    request r = {.setup = gm_setup_defaults(), .recipe = gm_recipe_defaults()};
     const gm_opt opts[] = {
-        GM_STAGE_OPTIONS(&r.stage),
+        GM_SETUP_OPTIONS(&r.setup),
         {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "HTML page of the texts"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing page"},
         {GM_OPT_FLAG, "tokens", &r.tokens, 0, 0, NULL, "with --json: ln p of each generated token"},
@@ -222,7 +222,7 @@ int gm_steer_compare(int argc, char **argv)
         {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE", "plan made by gm-steer plan; gets a column"},
         {.kind = GM_OPT_END_},
     };
-    r.stage.max_tokens = 60;
+    r.setup.max_tokens = 60;
 
     GM_TRY(gm_opt_parse("gm-steer compare --model DIR --atlas FILE --cluster ID...", details, opts,
                         &argc, argv, &err));
@@ -233,6 +233,6 @@ int gm_steer_compare(int argc, char **argv)
 out:
     gm_opt_list_clear(&r.plans);
     gm_recipe_clear(&r.recipe);
-    gm_stage_options_clear(&r.stage);
+    gm_setup_options_clear(&r.setup);
     return gm_cli_end("gm-steer", "compare", status, usage, &err);
 }

@@ -21,10 +21,10 @@ static void cluster_title(char title[GM_TITLE_BYTES], const gm_atlas *atlas, con
 
 /* What is important does not depend on the weight's size or sign, nor on a control: it is
  * taken from the plan at weight 1. */
-static gm_status find_important(gm_comparison_column *c, const gm_stage *stage,
+static gm_status find_important(gm_comparison_column *c, const gm_setup *setup,
                                 const gm_plan *at_one, gm_error *err)
 {
-    const gm_shape shape = gm_stage_shape(stage);
+    const gm_shape shape = gm_setup_shape(setup);
     c->important = gm_alloc2((size_t)shape.n_layers, (size_t)shape.n_experts, 1);
     if (c->important == NULL) return gm_fail(err, GM_EMEM, "no memory to compare");
     gm_vector_important(c->important, at_one->bias, shape.n_layers, shape.n_experts,
@@ -34,51 +34,51 @@ static gm_status find_important(gm_comparison_column *c, const gm_stage *stage,
 
 /* The plan of the recipe, or of the file at `path`, and its important experts: those at weight 1,
  * without a control. */
-static gm_status fill_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
+static gm_status fill_column(gm_comparison_column *c, const gm_setup *setup, gm_recipe recipe,
                              const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_plan at_one = {0};
-    GM_TRY(gm_stage_plan(&c->plan, stage, &recipe, path, err));
+    GM_TRY(gm_setup_plan(&c->plan, setup, &recipe, path, err));
     recipe.weight = 1;
     recipe.control = NULL;
-    GM_TRY(gm_stage_plan(&at_one, stage, &recipe, path, err));
-    GM_TRY(find_important(c, stage, &at_one, err));
+    GM_TRY(gm_setup_plan(&at_one, setup, &recipe, path, err));
+    GM_TRY(find_important(c, setup, &at_one, err));
 out:
     gm_plan_clear(&at_one);
     return status;
 }
 
-static gm_status plan_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
+static gm_status plan_column(gm_comparison_column *c, const gm_setup *setup, gm_recipe recipe,
                              const char *path, gm_error *err)
 {
     const char *name = gm_path_name(path);
     size_t n = (size_t)snprintf(c->title, sizeof c->title, "plan ");
     gm_text_escape(c->title + n, sizeof c->title - n, name, strlen(name));
     c->n_name = strlen(c->title);
-    return fill_column(c, stage, recipe, path, err);
+    return fill_column(c, setup, recipe, path, err);
 }
 
 /* The plan of one cluster or subset alone, under the options of `recipe`. */
-static gm_status entry_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
+static gm_status entry_column(gm_comparison_column *c, const gm_setup *setup, gm_recipe recipe,
                               bool subset, const char *entry, gm_error *err)
 {
     const char *one[1] = {entry};
     const gm_opt_list list = {one, 1}, none = {0};
     recipe.clusters = subset ? none : list;
     recipe.subsets = subset ? list : none;
-    gm_status status = fill_column(c, stage, recipe, NULL, err);
+    gm_status status = fill_column(c, setup, recipe, NULL, err);
     if (status != GM_OK) return status;
     if (subset)
         snprintf(c->title, sizeof c->title, "subset %s", entry);
     else
-        cluster_title(c->title, stage->atlas, entry);
+        cluster_title(c->title, setup->atlas, entry);
     c->n_name = strlen(subset ? "subset " : "cluster ") + strlen(entry);
     if (c->n_name >= sizeof c->title) c->n_name = sizeof c->title - 1;
     return GM_OK;
 }
 
-static gm_status make_columns(gm_comparison *c, const gm_stage *stage, const gm_recipe *recipe,
+static gm_status make_columns(gm_comparison *c, const gm_setup *setup, const gm_recipe *recipe,
                               const gm_opt_list *plans, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -90,18 +90,18 @@ static gm_status make_columns(gm_comparison *c, const gm_stage *stage, const gm_
     c->schedule = gm_alloc(c->n_columns, sizeof *c->schedule);
     if (!c->column || !c->edit || !c->schedule) GM_FAIL(GM_EMEM, "no memory to compare");
     for (size_t i = 0; i < n_clusters; i++)
-        GM_TRY(entry_column(&c->column[n++], stage, *recipe, false, recipe->clusters.at[i], err));
+        GM_TRY(entry_column(&c->column[n++], setup, *recipe, false, recipe->clusters.at[i], err));
     for (size_t i = 0; i < n_subsets; i++)
-        GM_TRY(entry_column(&c->column[n++], stage, *recipe, true, recipe->subsets.at[i], err));
+        GM_TRY(entry_column(&c->column[n++], setup, *recipe, true, recipe->subsets.at[i], err));
     if (by_hand) {
         gm_comparison_column *hand = &c->column[n++];
-        GM_TRY(fill_column(hand, stage, *recipe, NULL, err));
+        GM_TRY(fill_column(hand, setup, *recipe, NULL, err));
         hand->n_name = (size_t)snprintf(hand->title, sizeof hand->title, "experts by hand");
     }
     for (size_t i = 0; i < plans->n; i++)
-        GM_TRY(plan_column(&c->column[n++], stage, *recipe, plans->at[i], err));
+        GM_TRY(plan_column(&c->column[n++], setup, *recipe, plans->at[i], err));
     for (size_t i = 0; i < c->n_columns; i++) {
-        c->edit[i] = gm_stage_edit(&c->column[i].plan);
+        c->edit[i] = gm_setup_edit(&c->column[i].plan);
         c->schedule[i] = c->column[i].plan.schedule;
     }
 out:
@@ -112,7 +112,7 @@ out:
 
 /* Per prompt: for each column the unsteered text, its dose counted for that column, then
  * the steered one. All runs of a prompt share their draws. */
-static gm_status make_runs(gm_comparison *c, const gm_stage *stage, gm_error *err)
+static gm_status make_runs(gm_comparison *c, const gm_setup *setup, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n = c->prompts.n * c->n_columns * 2;
@@ -121,7 +121,7 @@ static gm_status make_runs(gm_comparison *c, const gm_stage *stage, gm_error *er
     for (; c->n_runs < n; c->n_runs++) {
         gm_continuation *run = &c->run[c->n_runs];
         size_t p = c->n_runs / (2 * c->n_columns), i = c->n_runs / 2 % c->n_columns;
-        GM_TRY(gm_stage_prepare(stage, run, &c->prompts.at[p], p, err));
+        GM_TRY(gm_setup_prepare(setup, run, &c->prompts.at[p], p, err));
         run->edit = c->n_runs % 2 ? (int)i : -1;
         run->important = c->column[i].important;
     }
@@ -129,18 +129,18 @@ out:
     return status;
 }
 
-gm_status gm_comparison_run(gm_comparison *c, gm_stage *stage, const gm_recipe *recipe,
+gm_status gm_comparison_run(gm_comparison *c, gm_setup *setup, const gm_recipe *recipe,
                             const gm_opt_list *plans, gm_error *err)
 {
     gm_status status = GM_OK;
     c->weight = recipe->weight;
-    GM_TRY(make_columns(c, stage, recipe, plans, err));
-    GM_TRY(make_runs(c, stage, err));
-    GM_TRY(gm_continue_fits(c->run, c->n_runs, stage->info, err));
-    GM_TRY(gm_stage_load(stage, err));
-    gm_continue_options how = gm_stage_continue(stage, c->edit, c->n_columns);
+    GM_TRY(make_columns(c, setup, recipe, plans, err));
+    GM_TRY(make_runs(c, setup, err));
+    GM_TRY(gm_continue_fits(c->run, c->n_runs, setup->info, err));
+    GM_TRY(gm_setup_load(setup, err));
+    gm_continue_options how = gm_setup_continue(setup, c->edit, c->n_columns);
     how.schedules = c->schedule;
-    GM_TRY(gm_continue(c->run, c->n_runs, stage->model, stage->tokenizer, &how, err));
+    GM_TRY(gm_continue(c->run, c->n_runs, setup->model, setup->tokenizer, &how, err));
 out:
     return status;
 }
@@ -151,15 +151,15 @@ const gm_continuation *gm_comparison_text(const gm_comparison *c, size_t prompt,
     return &c->run[(prompt * c->n_columns + column) * 2 + steered];
 }
 
-gm_status gm_comparison_reread(gm_reread out[2], const gm_comparison *c, const gm_stage *stage,
+gm_status gm_comparison_reread(gm_reread out[2], const gm_comparison *c, const gm_setup *setup,
                                size_t prompt, size_t column, gm_error *err)
 {
     const gm_continuation *text = gm_comparison_text(c, prompt, column, false); /* (2) */
     const int edit[2] = {(int)column, (int)column};
-    gm_continue_options how = gm_stage_continue(stage, c->edit, c->n_columns);
+    gm_continue_options how = gm_setup_continue(setup, c->edit, c->n_columns);
     how.schedules = c->schedule;
     how.quiet = true;
-    return gm_reread_all(out, text, edit, 2, stage->model, &how, err);
+    return gm_reread_all(out, text, edit, 2, setup->model, &how, err);
 }
 
 void gm_comparison_clear(gm_comparison *c)

@@ -5,7 +5,7 @@
 #define GM_COMPARISON_H
 
 #include "steer/reread.h"
-#include "steer/stage.h"
+#include "steer/setup.h"
 
 enum { GM_TITLE_BYTES = 128 };
 
@@ -31,9 +31,9 @@ typedef struct gm_comparison {
 
 /* Columns: each cluster and subset of the recipe, each plan file. Experts set by hand are in every
  * column of the recipe, or in one of their own if it has none. comparison->prompts is filled
- * before. Loads the weights, continues everything. Errors: those of gm_recipe_build, gm_stage_plan,
+ * before. Loads the weights, continues everything. Errors: those of gm_recipe_build, gm_setup_plan,
  * gm_continue; then gm_comparison_clear frees what was made. */
-gm_status gm_comparison_run(gm_comparison *comparison, gm_stage *stage, const gm_recipe *recipe,
+gm_status gm_comparison_run(gm_comparison *comparison, gm_setup *setup, const gm_recipe *recipe,
                             const gm_opt_list *plans, gm_error *err) GM_MUST_USE;
 void gm_comparison_clear(gm_comparison *comparison);
 
@@ -44,13 +44,13 @@ const gm_continuation *gm_comparison_text(const gm_comparison *comparison, size_
 /* The two texts of a column, unsteered and steered, read again without its plan and under it; out
  * (2) is written, the caller clears it. Errors: those of gm_reread_all. */
 gm_status gm_comparison_reread(gm_reread out[2], const gm_comparison *comparison,
-                               const gm_stage *stage, size_t prompt, size_t column, gm_error *err)
+                               const gm_setup *setup, size_t prompt, size_t column, gm_error *err)
     GM_MUST_USE;
 
 /* The whole comparison as one HTML page: each text under its column's plan, its tokens
  * shaded by how much the plan changed their log-probability (reread.h). GM_EEXIST unless
  * `replace`; GM_EIO, GM_EMEM, those of gm_reread_all. */
-gm_status gm_comparison_page(const gm_comparison *comparison, const gm_stage *stage,
+gm_status gm_comparison_page(const gm_comparison *comparison, const gm_setup *setup,
                              const char *path, bool replace, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -90,7 +90,7 @@ static void put_dose(gm_html *h, const gm_continuation *c)
 }
 
 /* One text with a line about it. */
-static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuation *c,
+static gm_status put_text(gm_html *h, const gm_setup *setup, const gm_continuation *c,
                           const gm_reread *r, bool steered, gm_error *err)
 {
     const char *name = steered ? "Written with the plan" : "Written without it";
@@ -104,21 +104,21 @@ static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuati
     if (!isnan(shift)) gm_html_printf(h, ", whose mean shift with the plan is %+.2f nats", shift);
     put_dose(h, c);
     gm_html_raw(h, "</figcaption>");
-    gm_status status = put_tokens(h, stage->tokenizer, c, r, err);
+    gm_status status = put_tokens(h, setup->tokenizer, c, r, err);
     gm_html_raw(h, "</figure>\n");
     return status;
 }
 
-static gm_status put_column(gm_html *h, const gm_comparison *c, const gm_stage *stage,
+static gm_status put_column(gm_html *h, const gm_comparison *c, const gm_setup *setup,
                             size_t prompt, size_t column, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_continuation *text = gm_comparison_text(c, prompt, column, false); /* (2) */
     gm_reread read[2] = {0};
-    GM_TRY(gm_comparison_reread(read, c, stage, prompt, column, err));
+    GM_TRY(gm_comparison_reread(read, c, setup, prompt, column, err));
     gm_html_heading(h, 3, c->column[column].title);
     for (int steered = 1; steered >= 0; steered--)
-        GM_TRY(put_text(h, stage, &text[steered], &read[steered], steered, err));
+        GM_TRY(put_text(h, setup, &text[steered], &read[steered], steered, err));
 out:
     for (int k = 0; k < 2; k++) gm_reread_clear(&read[k]);
     return status;
@@ -133,26 +133,26 @@ static const char about[] =
     "chosen.";
 
 /* Which model, and how hard it is steered: a reader's first question. */
-static void put_setting(gm_html *h, const gm_comparison *c, const gm_stage *stage)
+static void put_setting(gm_html *h, const gm_comparison *c, const gm_setup *setup)
 {
     gm_html_raw(h, "<p>");
     gm_html_printf(h,
                    "%zu prompt%s, %zu plan%s at weight %g; model %s, temperature %g, seed %" PRId64
                    ", at most %" PRId64 " tokens a text.",
                    c->prompts.n, gm_plural(c->prompts.n), c->n_columns, gm_plural(c->n_columns),
-                   c->weight, gm_path_name(stage->info->folder), stage->sampling.temperature,
-                   stage->options->seed, stage->options->max_tokens);
+                   c->weight, gm_path_name(setup->info->folder), setup->sampling.temperature,
+                   setup->options->seed, setup->options->max_tokens);
     gm_html_raw(h, "</p>\n");
 }
 
 /* What would be needed to have the same again. */
-static gm_status put_options(gm_html *h, const gm_comparison *c, const gm_stage *stage,
+static gm_status put_options(gm_html *h, const gm_comparison *c, const gm_setup *setup,
                              gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_stage_put(stage, &json);
+    gm_setup_put(setup, &json);
     gm_json_open_array(&json, "plans");
     for (size_t i = 0; i < c->n_columns; i++)
         gm_json_put_raw(&json, NULL, c->column[i].plan.source);
@@ -166,7 +166,7 @@ out:
     return status;
 }
 
-gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, const char *path,
+gm_status gm_comparison_page(const gm_comparison *c, const gm_setup *setup, const char *path,
                              bool replace, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -174,10 +174,10 @@ gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, cons
     gm_text css = {0};
     char title[32];
     GM_TRY(gm_shade_style(&css, err));
-    gm_html_begin(&h, stage->info->folder, "what steering changes", css.at);
+    gm_html_begin(&h, setup->info->folder, "what steering changes", css.at);
     gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "What steering changes");
-    put_setting(&h, c, stage);
+    put_setting(&h, c, setup);
     gm_html_paragraph(&h, about);
     gm_shade_legend(&h, LIMIT, "nats: change of a token's log-probability");
     for (size_t p = 0; p < c->prompts.n; p++) {
@@ -186,9 +186,9 @@ gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, cons
         gm_html_raw(&h, "<blockquote>");
         gm_html_text(&h, c->prompts.at[p].text, c->prompts.at[p].n);
         gm_html_raw(&h, "</blockquote>\n");
-        for (size_t i = 0; i < c->n_columns; i++) GM_TRY(put_column(&h, c, stage, p, i, err));
+        for (size_t i = 0; i < c->n_columns; i++) GM_TRY(put_column(&h, c, setup, p, i, err));
     }
-    GM_TRY(put_options(&h, c, stage, err));
+    GM_TRY(put_options(&h, c, setup, err));
     gm_html_raw(&h, "</main>\n");
     gm_html_footer(&h, "gm-steer compare", NULL);
     GM_TRY(gm_html_end(&h, err));

@@ -19,7 +19,7 @@ static const char details[] =
     "  gm-steer generate --model DIR --plan food.plan.safetensors --interactive\n";
 
 typedef struct request {
-    gm_stage_options stage;
+    gm_setup_options setup;
     gm_recipe recipe;
     const char *plan, *record;
     bool interactive, echo, force;
@@ -29,7 +29,7 @@ typedef struct request {
 /* What the command line alone shows to be wrong. */
 static gm_status check_request(const request *r, gm_error *err)
 {
-    const gm_stage_options *s = &r->stage;
+    const gm_setup_options *s = &r->setup;
     bool has_prompts = s->prompts.n > 0 || s->prompts_file != NULL;
     gm_recipe others = r->recipe;
     others.weight = 1;
@@ -47,7 +47,7 @@ static gm_status check_request(const request *r, gm_error *err)
                        "--%s is given without --cluster ID, --subset NAME, --expert or --plan FILE "
                        "to steer towards; 'gm-cluster show ATLAS' lists the clusters",
                        s->atlas ? "atlas" : "weight");
-    return gm_stage_check(s, &r->recipe, err);
+    return gm_setup_check(s, &r->recipe, err);
 }
 
 /* The prompt that is printed before the first piece of text; NULL once it was. */
@@ -87,7 +87,7 @@ static void print_ended(void *context)
     for (; q->next < q->prompts->n && q->list[q->next].end != GM_END_NONE; q->next++) {
         const gm_text *text = &q->list[q->next].text;
         if (q->prompts->n > 1) printf("%s=== prompt %zu ===\n", q->next ? "\n" : "", q->next + 1);
-        if (q->request->echo) print_prompt(&q->prompts->at[q->next], q->request->stage.chat);
+        if (q->request->echo) print_prompt(&q->prompts->at[q->next], q->request->setup.chat);
         if (text->n) fwrite(text->at, 1, text->n, stdout);
         putchar('\n');
     }
@@ -102,11 +102,11 @@ static void put_ids(gm_json_out *json, const char *key, const gm_ids *ids)
 }
 
 static gm_status print_json(const gm_continuation *list, const gm_prompts *prompts,
-                            const gm_stage *stage, const gm_plan *plan, gm_error *err)
+                            const gm_setup *setup, const gm_plan *plan, gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_stage_put(stage, &json);
+    gm_setup_put(setup, &json);
     gm_json_put_raw(&json, "plan", plan->source);
     gm_json_open_array(&json, "results");
     for (size_t i = 0; i < prompts->n; i++) {
@@ -128,53 +128,53 @@ static gm_status print_json(const gm_continuation *list, const gm_prompts *promp
 }
 
 /* Load the weights, continue every prompt under `plan` and print what came. */
-static gm_status run(const request *r, gm_stage *stage, const gm_prompts *prompts,
+static gm_status run(const request *r, gm_setup *setup, const gm_prompts *prompts,
                      const gm_plan *plan, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_continuation *list = NULL;
     gm_recorder *recorder = NULL;
     size_t n = 0, cells = (size_t)plan->n_layers * (size_t)plan->n_experts;
-    const gm_edit edit = gm_stage_edit(plan);
+    const gm_edit edit = gm_setup_edit(plan);
     uint8_t *important = gm_alloc(cells, sizeof *important);
     if (important == NULL) GM_FAIL(GM_EMEM, "no memory to generate");
 
     gm_vector_important(important, plan->bias, plan->n_layers, plan->n_experts,
-                        stage->info->n_chosen);
+                        setup->info->n_chosen);
     list = gm_alloc(prompts->n, sizeof *list);
     if (list == NULL) GM_FAIL(GM_EMEM, "no memory for %zu prompts", prompts->n);
     for (; n < prompts->n; n++) {
-        GM_TRY(gm_stage_prepare(stage, &list[n], &prompts->at[n], n, err));
+        GM_TRY(gm_setup_prepare(setup, &list[n], &prompts->at[n], n, err));
         list[n].edit = 0;
         list[n].important = important;
     }
-    GM_TRY(gm_continue_fits(list, n, stage->info, err));
-    GM_TRY(gm_stage_load(stage, err));
+    GM_TRY(gm_continue_fits(list, n, setup->info, err));
+    GM_TRY(gm_setup_load(setup, err));
 
-    gm_continue_options options = gm_stage_continue(stage, &edit, 1);
+    gm_continue_options options = gm_setup_continue(setup, &edit, 1);
     options.schedules = &plan->schedule;
-    bool streams = prompts->n == 1 && !r->stage.json;
-    pending before = {r->echo ? prompts->at : NULL, r->stage.chat};
+    bool streams = prompts->n == 1 && !r->setup.json;
+    pending before = {r->echo ? prompts->at : NULL, r->setup.chat};
     queue several = {r, list, prompts, 0};
     if (streams) {
         options.on_text = print_now;
         options.on_text_context = &before;
         options.quiet = true;
-    } else if (!r->stage.json) {
+    } else if (!r->setup.json) {
         options.quiet = options.quiet || isatty(STDOUT_FILENO); /* both would share a line */
         options.on_end = print_ended;
         options.on_end_context = &several;
     }
     if (r->record) {
-        GM_TRY(gm_recorder_create(&recorder, stage, list, n, err));
+        GM_TRY(gm_recorder_create(&recorder, setup, list, n, err));
         options.on_rows = gm_recorder_on_rows;
         options.on_rows_context = recorder;
     }
-    status = gm_continue(list, n, stage->model, stage->tokenizer, &options, err);
+    status = gm_continue(list, n, setup->model, setup->tokenizer, &options, err);
     if (streams && (status == GM_OK || status == GM_EINTERRUPTED))
         print_now(&before, list, "\n", 1);
     GM_TRY(status);
-    if (r->stage.json) GM_TRY(print_json(list, prompts, stage, plan, err));
+    if (r->setup.json) GM_TRY(print_json(list, prompts, setup, plan, err));
     if (r->record)
         GM_TRY(gm_recorder_write(recorder, r->record, prompts, plan, r->line.at, r->force, err));
 out:
@@ -189,13 +189,13 @@ int gm_steer_generate(int argc, char **argv)
 {
     gm_status status = GM_OK;
     gm_error err = {0};
-    gm_stage stage = {0};
+    gm_setup setup = {0};
     gm_plan plan = {0};
     gm_prompts prompts = {0};
     bool usage = true;
-    request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults(), .echo = true};
+    request r = {.setup = gm_setup_defaults(), .recipe = gm_recipe_defaults(), .echo = true};
     const gm_opt opts[] = {
-        GM_STAGE_OPTIONS(&r.stage),
+        GM_SETUP_OPTIONS(&r.setup),
         {GM_OPT_FLAG, "echo", &r.echo, 0, 0, NULL, "print the continuation without the prompt"},
         {GM_OPT_FLAG, "interactive", &r.interactive, 0, 0, NULL,
          "read prompts and commands from standard input"},
@@ -212,22 +212,22 @@ int gm_steer_generate(int argc, char **argv)
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
     GM_TRY(check_request(&r, &err));
     usage = false;
-    GM_TRY(gm_prompts_read(&prompts, &r.stage.prompts, r.stage.prompts_file, &err));
+    GM_TRY(gm_prompts_read(&prompts, &r.setup.prompts, r.setup.prompts_file, &err));
     if (r.record) GM_TRY(gm_outfile_check(r.record, r.force, &err));
-    GM_TRY(gm_stage_open(&stage, &r.stage, &err));
-    GM_TRY(gm_stage_plan(&plan, &stage, &r.recipe, r.plan, &err));
+    GM_TRY(gm_setup_open(&setup, &r.setup, &err));
+    GM_TRY(gm_setup_plan(&plan, &setup, &r.recipe, r.plan, &err));
     if (r.interactive) {
-        GM_TRY(gm_stage_load(&stage, &err));
-        GM_TRY(gm_interactive(&stage, &plan, &r.recipe, r.plan, stdin, &err));
+        GM_TRY(gm_setup_load(&setup, &err));
+        GM_TRY(gm_interactive(&setup, &plan, &r.recipe, r.plan, stdin, &err));
     } else {
-        GM_TRY(run(&r, &stage, &prompts, &plan, &err));
+        GM_TRY(run(&r, &setup, &prompts, &plan, &err));
     }
 out:
     gm_prompts_clear(&prompts);
     gm_plan_clear(&plan);
-    gm_stage_close(&stage);
+    gm_setup_close(&setup);
     gm_recipe_clear(&r.recipe);
-    gm_stage_options_clear(&r.stage);
+    gm_setup_options_clear(&r.setup);
     gm_text_clear(&r.line);
     return gm_cli_end("gm-steer", "generate", status, usage, &err);
 }

@@ -21,7 +21,7 @@ static const char help[] =
     "/quit               end (or close the input)\n";
 
 typedef struct dialogue {
-    gm_stage *stage;
+    gm_setup *setup;
     gm_plan *plan;
     const char *path;     /* of the plan file in use; NULL: the recipe's */
     gm_recipe recipe;     /* the lists below replace its own */
@@ -43,18 +43,18 @@ static gm_status answer(dialogue *d, const char *text, size_t n, gm_error *err)
     gm_status status = GM_OK;
     gm_continuation c = {0};
     const gm_prompt prompt = {text, n};
-    const gm_edit edit = gm_stage_edit(d->plan);
-    gm_continue_options options = gm_stage_continue(d->stage, &edit, 1);
+    const gm_edit edit = gm_setup_edit(d->plan);
+    gm_continue_options options = gm_setup_continue(d->setup, &edit, 1);
     options.schedules = &d->plan->schedule;
     options.on_text = say;
     options.quiet = true;
 
     if (gm_utf8_valid(text, n) != n) GM_FAIL(GM_EFORMAT, "the prompt is not valid UTF-8");
-    GM_TRY(gm_stage_prepare(d->stage, &c, &prompt, d->n_prompts++, err));
+    GM_TRY(gm_setup_prepare(d->setup, &c, &prompt, d->n_prompts++, err));
     c.edit = 0;
     say(NULL, &c, text, n);
-    if (d->stage->chat.name[0]) putchar('\n');
-    GM_TRY(gm_continue(&c, 1, d->stage->model, d->stage->tokenizer, &options, err));
+    if (d->setup->chat.name[0]) putchar('\n');
+    GM_TRY(gm_continue(&c, 1, d->setup->model, d->setup->tokenizer, &options, err));
 out:
     if (c.prompt.n > 0) putchar('\n');
     fflush(stdout);
@@ -66,7 +66,7 @@ out:
 static gm_status rebuild(dialogue *d, const gm_recipe *recipe, const char *path, gm_error *err)
 {
     gm_plan plan;
-    gm_status status = gm_stage_plan(&plan, d->stage, recipe, path, err);
+    gm_status status = gm_setup_plan(&plan, d->setup, recipe, path, err);
     if (status != GM_OK) return status;
     gm_plan_clear(d->plan);
     *d->plan = plan;
@@ -148,11 +148,11 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
     return GM_OK;
 }
 
-gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe, const char *path,
+gm_status gm_interactive(gm_setup *setup, gm_plan *plan, const gm_recipe *recipe, const char *path,
                          FILE *in, gm_error *err)
 {
     gm_status status = GM_OK;
-    dialogue d = {.stage = stage, .plan = plan, .path = path, .recipe = *recipe};
+    dialogue d = {.setup = setup, .plan = plan, .path = path, .recipe = *recipe};
     char *line = NULL;
     size_t cap = 0;
     bool quit = false, person = isatty(STDIN_FILENO) != 0;

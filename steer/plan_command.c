@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "formats/expert_list.h"
-#include "steer/stage.h"
+#include "steer/setup.h"
 #include "steer/steer_commands.h"
 #include "text/terminal.h"
 

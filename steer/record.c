@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct gm_recorder {
-    const gm_stage *stage;
+    const gm_setup *setup;
     const gm_continuation *list; /* (n) */
     size_t n, L, E, K;
     size_t *first;        /* (n) first row of each; rows are packed when it is written */
@@ -25,19 +25,19 @@ struct gm_recorder {
     gm_trace_document *document; /* (n) */
 };
 
-gm_status gm_recorder_create(gm_recorder **out, const gm_stage *stage, const gm_continuation *list,
+gm_status gm_recorder_create(gm_recorder **out, const gm_setup *setup, const gm_continuation *list,
                              size_t n, gm_error *err)
 {
     gm_recorder *r = gm_alloc(1, sizeof *r);
     size_t rows = 0;
     *out = NULL;
     if (r == NULL) return gm_fail(err, GM_EMEM, "no memory to record");
-    *r = (gm_recorder){.stage = stage,
+    *r = (gm_recorder){.setup = setup,
                        .list = list,
                        .n = n,
-                       .L = (size_t)stage->info->n_moe_layers,
-                       .E = (size_t)stage->info->n_experts,
-                       .K = (size_t)stage->info->n_chosen};
+                       .L = (size_t)setup->info->n_moe_layers,
+                       .E = (size_t)setup->info->n_experts,
+                       .K = (size_t)setup->info->n_chosen};
     r->first = gm_alloc(n, sizeof *r->first);
     r->n_rows = gm_alloc(n, sizeof *r->n_rows);
     for (size_t i = 0; i < n && r->first; i++) {
@@ -167,7 +167,7 @@ static gm_status fill_document(gm_recorder *r, size_t i, const gm_prompt *prompt
     return GM_OK;
 }
 
-static gm_trace_info make_info(const gm_stage *s)
+static gm_trace_info make_info(const gm_setup *s)
 {
     const gm_model_info *m = s->info;
     return (gm_trace_info){.n_layers = m->n_moe_layers,
@@ -192,10 +192,10 @@ static gm_trace_info make_info(const gm_stage *s)
 }
 
 /* Beside model, plan and prompts: what the run was a function of. */
-static gm_status write_options(const gm_stage *s, gm_json_out *json, gm_error *err)
+static gm_status write_options(const gm_setup *s, gm_json_out *json, gm_error *err)
 {
     gm_json_open_object(json, NULL);
-    gm_stage_put_chat(s, json);
+    gm_setup_put_chat(s, json);
     gm_json_put_i64(json, "max_tokens", s->options->max_tokens);
     gm_json_put_f64(json, "temperature", s->sampling.temperature);
     gm_json_put_i64(json, "top_k", s->sampling.top_k);
@@ -237,14 +237,14 @@ gm_status gm_recorder_write(gm_recorder *r, const char *path, const gm_prompts *
     gm_json_out provenance = {0}, options = {0};
     char hex[65];
     size_t rows = pack_rows(r);
-    gm_trace_info info = make_info(r->stage);
+    gm_trace_info info = make_info(r->setup);
 
     for (size_t i = 0; i < r->n; i++) GM_TRY(fill_document(r, i, &prompts->at[i], &arena, err));
     gm_json_open_object(&provenance, NULL);
     gm_version_put(&provenance);
     gm_json_close_object(&provenance);
     GM_TRY(gm_json_out_done(&provenance, err));
-    GM_TRY(write_options(r->stage, &options, err));
+    GM_TRY(write_options(r->setup, &options, err));
     info.command = command;
     info.options = options.text.at;
     info.steering = gm_plan_steers(plan) ? plan->source : "";

@@ -2,12 +2,12 @@
 #ifndef GM_STEER_RECORD_H
 #define GM_STEER_RECORD_H
 
-#include "steer/stage.h"
+#include "steer/setup.h"
 
 typedef struct gm_recorder gm_recorder;
 
 /* Room for every row that list[0..n) can have; the list is borrowed. GM_EMEM. */
-gm_status gm_recorder_create(gm_recorder **out, const gm_stage *stage, const gm_continuation *list,
+gm_status gm_recorder_create(gm_recorder **out, const gm_setup *setup, const gm_continuation *list,
                              size_t n, gm_error *err) GM_MUST_USE;
 void gm_recorder_free(gm_recorder *recorder);
 

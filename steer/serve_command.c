@@ -19,7 +19,7 @@ static const char details[] =
     "  gm-steer serve --model DIR --plan food.plan.safetensors --address 0.0.0.0 --port 8000\n";
 
 typedef struct request {
-    gm_stage_options stage;
+    gm_setup_options setup;
     gm_recipe recipe;
     gm_opt_list plans;
     const char *address;
@@ -54,36 +54,36 @@ static gm_status name_plans(char **name, const gm_opt_list *plans, gm_error *err
 }
 
 /* Refuse now what a request would be refused for later. */
-static gm_status try_plans(const gm_stage *stage, const gm_opt_list *plans, gm_error *err)
+static gm_status try_plans(const gm_setup *setup, const gm_opt_list *plans, gm_error *err)
 {
     const gm_recipe bare = gm_recipe_defaults();
     for (size_t i = 0; i < plans->n; i++) {
         gm_plan plan;
-        gm_status status = gm_stage_plan(&plan, stage, &bare, plans->at[i], err);
+        gm_status status = gm_setup_plan(&plan, setup, &bare, plans->at[i], err);
         if (status != GM_OK) return status;
         gm_plan_clear(&plan);
     }
     return GM_OK;
 }
 
-static gm_status serve(request *r, gm_stage *stage, gm_error *err)
+static gm_status serve(request *r, gm_setup *setup, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_plan default_plan = {0};
     char **name = gm_alloc(r->plans.n, sizeof *name);
     if (name == NULL && r->plans.n > 0) GM_FAIL(GM_EMEM, "no memory for %zu plans", r->plans.n);
     GM_TRY(name_plans(name, &r->plans, err));
-    GM_TRY(gm_stage_open(stage, &r->stage, err));
-    GM_TRY(gm_stage_plan(&default_plan, stage, &r->recipe, NULL, err));
-    GM_TRY(try_plans(stage, &r->plans, err));
+    GM_TRY(gm_setup_open(setup, &r->setup, err));
+    GM_TRY(gm_setup_plan(&default_plan, setup, &r->recipe, NULL, err));
+    GM_TRY(try_plans(setup, &r->plans, err));
     GM_TRY(gm_http_check(r->address, (int)r->port, err));
-    GM_TRY(gm_stage_load(stage, err));
-    const gm_server server = {.stage = stage,
+    GM_TRY(gm_setup_load(setup, err));
+    const gm_server server = {.setup = setup,
                               .default_plan = &default_plan,
                               .plan_path = r->plans.at,
                               .plan_name = (const char *const *)name,
                               .n_plans = r->plans.n};
-    const gm_serve_options how = {r->address, (int)r->port, r->stage.quiet};
+    const gm_serve_options how = {r->address, (int)r->port, r->setup.quiet};
     GM_TRY(gm_serve(&server, &how, err));
 out:
     for (size_t i = 0; name && i < r->plans.n; i++) gm_free(name[i]);
@@ -96,36 +96,36 @@ int gm_steer_serve(int argc, char **argv)
 {
     gm_status status = GM_OK;
     gm_error err = {0};
-    gm_stage stage = {0};
+    gm_setup setup = {0};
     bool usage = true;
-    request r = {.stage = gm_stage_defaults(),
+    request r = {.setup = gm_setup_defaults(),
                  .recipe = gm_recipe_defaults(),
                  .address = "127.0.0.1",
                  .port = 8080};
     const gm_opt opts[] = {
-        GM_STAGE_MODEL_OPTIONS(&r.stage),
+        GM_SETUP_MODEL_OPTIONS(&r.setup),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text, unless a request says otherwise"},
-        GM_STAGE_TEXT_OPTIONS(&r.stage),
+        GM_SETUP_TEXT_OPTIONS(&r.setup),
         GM_RECIPE_OPTIONS(&r.recipe),
         {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE", "plan that requests may name"},
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Server"},
         {GM_OPT_TEXT, "address", &r.address, 0, 0, "ADDRESS",
          "numeric address to listen on; anyone who can reach it can use the model"},
         {GM_OPT_I64, "port", &r.port, 0, 65535, "N", "port to listen on; 0: any free one"},
-        {GM_OPT_FLAG, "quiet", &r.stage.quiet, 0, 0, NULL, "no progress, no line per request"},
+        {GM_OPT_FLAG, "quiet", &r.setup.quiet, 0, 0, NULL, "no progress, no line per request"},
         {.kind = GM_OPT_END_},
     };
 
     GM_TRY(gm_opt_parse("gm-steer serve --model DIR [--atlas FILE]", details, opts, &argc, argv,
                         &err));
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
-    GM_TRY(gm_stage_check(&r.stage, &r.recipe, &err));
+    GM_TRY(gm_setup_check(&r.setup, &r.recipe, &err));
     usage = false;
-    GM_TRY(serve(&r, &stage, &err));
+    GM_TRY(serve(&r, &setup, &err));
 out:
-    gm_stage_close(&stage);
+    gm_setup_close(&setup);
     gm_recipe_clear(&r.recipe);
-    gm_stage_options_clear(&r.stage);
+    gm_setup_options_clear(&r.setup);
     gm_opt_list_clear(&r.plans);
     return gm_cli_end("gm-steer", "serve", status, usage, &err);
 }

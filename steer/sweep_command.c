@@ -53,7 +53,7 @@ static const char *const not_marked[] = {"config",   "o",         "csv",
                                          "chat-set", "chat-date", NULL};
 
 typedef struct request {
-    gm_stage_options stage;
+    gm_setup_options setup;
     gm_protocol protocol;
     const char *config, *out, *csv, *report, *figure;
     bool force, resume, dry_run;
@@ -69,9 +69,9 @@ static gm_status write_options(gm_text *out, const request *r, const gm_opt *opt
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     gm_opt_put_config(&json, opts, without);
-    if (r->stage.chat) {
+    if (r->setup.chat) {
         gm_json_put_bool(&json, "chat", true);
-        gm_stage_put_chat_options(&r->stage, &json);
+        gm_setup_put_chat_options(&r->setup, &json);
     }
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);
@@ -151,7 +151,7 @@ static gm_status print_finished(const request *r, const gm_sweep *sweep, gm_erro
     GM_TRY(gm_json_get_bool_or(pooled, "beats_random", false, &beats_random, r->out, err));
     GM_TRY(gm_json_get_i64(pooled, "draws", 0, INT32_MAX, &n_draws, r->out, err));
     GM_TRY(gm_json_get_f64_or(pooled, "p", 0, 1, (double)NAN, &p, r->out, err));
-    if (r->stage.json)
+    if (r->setup.json)
         printf("%.*s\n", (int)sweep->n_summary, (const char *)sweep->summary);
     else
         printf("%s is finished, digest %s. %s\n", r->out, sweep->digest, words);
@@ -219,8 +219,8 @@ static gm_status give_results(const request *r, const gm_study *s, const gm_outc
     if (r->figure) GM_TRY(gm_sweep_figure_write(s, o, r->figure, r->force, err));
     if (r->report) GM_TRY(gm_page_write(s, o, r->kept.at, r->report, r->force, err));
     if (r->out && !finished) GM_TRY(gm_store_write(r->out, s, &r->kept, &json.text, r->force, err));
-    if (!r->stage.json) GM_TRY(gm_verdict_text(&text, s, o, err));
-    printf("%s%s", r->stage.json ? json.text.at : text.at, r->stage.json ? "\n" : "");
+    if (!r->setup.json) GM_TRY(gm_verdict_text(&text, s, o, err));
+    printf("%s%s", r->setup.json ? json.text.at : text.at, r->setup.json ? "\n" : "");
 out:
     gm_text_clear(&json.text);
     gm_text_clear(&csv);
@@ -229,7 +229,7 @@ out:
 }
 
 /* With a finished result nothing is measured again, only told. */
-static gm_status measure(const request *r, const gm_stage *stage, const char *folder, bool finished,
+static gm_status measure(const request *r, const gm_setup *setup, const char *folder, bool finished,
                          gm_error *err)
 {
     gm_status status = GM_OK;
@@ -238,7 +238,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     gm_shard_lock lock = {0};
     bool started = false;
     const size_t n_draws = (size_t)r->protocol.draws;
-    GM_TRY(gm_study_prepare(&study, &r->protocol, stage, r->marked.at, err));
+    GM_TRY(gm_study_prepare(&study, &r->protocol, setup, r->marked.at, err));
     if (study.judge.n_shared > 0)
         gm_warn("%zu document%s of the classifier's corpus left out, because %s in the clustering",
                 study.judge.n_shared, gm_plural(study.judge.n_shared),
@@ -255,7 +255,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     gm_catch_signals();
     started = folder && !finished;
     GM_TRY(gm_study_run(&study, finished ? r->out : folder, finished ? NULL : folder,
-                        r->stage.quiet, err));
+                        r->setup.quiet, err));
     GM_TRY(gm_scores_outcomes(&outcomes, &study, err));
     GM_TRY(give_results(r, &study, &outcomes, finished, err));
     if (folder && !finished) GM_TRY(gm_shards_remove(folder, err));
@@ -273,18 +273,18 @@ out:
 
 /* A sweep goes on where its cells were computed, unless another device is asked for: GPU and CPU
  * agree to rounding only. */
-static gm_status open_stage(gm_stage *stage, const request *r, const char *folder, gm_error *err)
+static gm_status open_setup(gm_setup *setup, const request *r, const char *folder, gm_error *err)
 {
-    gm_stage_options how = r->stage;
+    gm_setup_options how = r->setup;
     gm_device asked;
     char begun[GM_STORE_DEVICE] = "";
     gm_status status = gm_device_parse(&asked, how.device, err);
     if (status != GM_OK) return status;
     if (r->resume && folder && asked.cpu && asked.gpu) gm_store_device(begun, r->out, folder);
     if (begun[0]) how.device = begun;
-    status = gm_stage_open(stage, &how, err);
-    if (status == GM_OK) status = gm_stage_load(stage, err);
-    stage->options = &r->stage;
+    status = gm_setup_open(setup, &how, err);
+    if (status == GM_OK) status = gm_setup_load(setup, err);
+    setup->options = &r->setup;
     if ((status == GM_EABSENT || status == GM_EMEM) && strcmp(begun, "cuda") == 0)
         return gm_fail(err, status,
                        "'%s' was computed on a GPU; continue it on one, or start over: %s", r->out,
@@ -295,28 +295,28 @@ static gm_status open_stage(gm_stage *stage, const request *r, const char *folde
 static gm_status run(const request *r, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_stage stage = {0};
+    gm_setup setup = {0};
     gm_text folder = {0};
     bool finished = r->out && r->resume && exists(r->out), told = false;
     if (finished) GM_TRY(look_at_finished(r, &told, err));
     if (told) goto out;
     if (r->out) GM_TRY(gm_store_folder(&folder, r->out, err));
     GM_TRY(check_outputs(r, folder.at, finished, err));
-    GM_TRY(open_stage(&stage, r, folder.at, err));
-    GM_TRY(measure(r, &stage, folder.at, finished, err));
+    GM_TRY(open_setup(&setup, r, folder.at, err));
+    GM_TRY(measure(r, &setup, folder.at, finished, err));
 out:
     gm_text_clear(&folder);
-    gm_stage_close(&stage);
+    gm_setup_close(&setup);
     return status;
 }
 
 static void request_init(request *r, bool full)
 {
-    *r = (request){.stage = gm_stage_defaults(), .protocol = gm_protocol_defaults(full)};
-    r->stage.max_tokens = full ? 128 : 40;
-    r->stage.temperature = 0.8;
-    r->stage.batch = 64;
-    r->stage.seed = 1;
+    *r = (request){.setup = gm_setup_defaults(), .protocol = gm_protocol_defaults(full)};
+    r->setup.max_tokens = full ? 128 : 40;
+    r->setup.temperature = 0.8;
+    r->setup.batch = 64;
+    r->setup.seed = 1;
 }
 
 static void request_clear(request *r)
@@ -324,7 +324,7 @@ static void request_clear(request *r)
     gm_text_clear(&r->kept);
     gm_text_clear(&r->marked);
     gm_protocol_clear(&r->protocol);
-    gm_stage_options_clear(&r->stage);
+    gm_setup_options_clear(&r->setup);
 }
 
 /* Read the line, then again after the options of --config, then again over the defaults of --full,
@@ -358,7 +358,7 @@ int gm_steer_sweep(int argc, char **argv)
     bool usage = true;
     request r;
     const gm_opt opts[] = {
-        GM_STAGE_OPTIONS(&r.stage),
+        GM_SETUP_OPTIONS(&r.setup),
         {GM_OPT_TEXT, "o", &r.out, 0, 0, "FILE", "file for the result, *.sweep.h5"},
         {GM_OPT_TEXT, "csv", &r.csv, 0, 0, "FILE", "CSV with a line for each cell"},
         {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "HTML page of the result"},
@@ -384,7 +384,7 @@ int gm_steer_sweep(int argc, char **argv)
 
     request_init(&r, false);
     GM_TRY(read_line(&r, opts, &arena, argc, argv, &err));
-    GM_TRY(gm_protocol_check(&r.protocol, &r.stage, &err));
+    GM_TRY(gm_protocol_check(&r.protocol, &r.setup, &err));
     GM_TRY(write_options(&r.kept, &r, opts, not_kept, &err));
     GM_TRY(write_options(&r.marked, &r, opts, not_marked, &err));
     usage = false;

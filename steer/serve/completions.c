@@ -38,7 +38,7 @@ static gm_status named_path(const char **path, const gm_server *server, const ch
 
 static size_t cells_of(const gm_server *server)
 {
-    return (size_t)server->stage->info->n_moe_layers * (size_t)server->stage->info->n_experts;
+    return (size_t)server->setup->info->n_moe_layers * (size_t)server->setup->info->n_experts;
 }
 
 /* Make plan i of the request, and the edit that it is; the server's own is borrowed. */
@@ -51,19 +51,19 @@ static gm_status make_plan(gm_completions *out, size_t i, const gm_server *serve
     out->edit_of[i] = -1;
     if (request->kind == GM_REQUEST_UNSTEERED) goto out;
     if (request->kind == GM_REQUEST_BY_NAME) GM_TRY(named_path(&path, server, request->name, err));
-    if (request->recipe.clusters.n + request->recipe.subsets.n > 0 && server->stage->atlas == NULL)
+    if (request->recipe.clusters.n + request->recipe.subsets.n > 0 && server->setup->atlas == NULL)
         GM_FAIL(GM_EARG,
                 "the server was started without --atlas, so it has no clusters or subsets");
     if (request->kind == GM_REQUEST_DEFAULT)
         plan = server->default_plan;
     else
-        GM_TRY(gm_stage_plan(&out->plan[i], server->stage, &request->recipe, path, err));
+        GM_TRY(gm_setup_plan(&out->plan[i], server->setup, &request->recipe, path, err));
     const size_t e = out->n_edits++;
     out->edit_of[i] = (int)e;
-    out->edit[e] = gm_stage_edit(plan);
+    out->edit[e] = gm_setup_edit(plan);
     out->schedule[e] = plan->schedule;
     gm_vector_important(out->important + e * cells_of(server), plan->bias, plan->n_layers,
-                        plan->n_experts, server->stage->info->n_chosen);
+                        plan->n_experts, server->setup->info->n_chosen);
 out:
     if (status != GM_OK) gm_request_name_members(err);
     return status;
@@ -96,11 +96,11 @@ static gm_status set_prompt(gm_continuation *c, const gm_server *server, const g
     if (p->text && gm_utf8_valid(p->text, p->n) != p->n)
         GM_FAIL(GM_EFORMAT, "a prompt is not valid UTF-8");
     if (request->chat) {
-        GM_TRY(gm_chat_encode(chat, server->stage->encoder, p->text, p->n, &c->prompt,
+        GM_TRY(gm_chat_encode(chat, server->setup->encoder, p->text, p->n, &c->prompt,
                               &c->n_template, &c->n_closing, err));
     } else if (p->text) {
         const gm_prompt prompt = {p->text, p->n};
-        GM_TRY(gm_stage_prepare(server->stage, c, &prompt, 0, err));
+        GM_TRY(gm_setup_prepare(server->setup, c, &prompt, 0, err));
     }
     for (size_t t = 0; t < p->n_ids; t++) GM_TRY(gm_ids_append(&c->prompt, p->ids[t], err));
 out:
@@ -142,7 +142,7 @@ static gm_status write_texts(gm_completions *out, const gm_server *server,
     gm_status status = GM_OK;
     if (request->max_tokens > 0)
         GM_TRY(
-            gm_continue(out->text, out->n, server->stage->model, server->stage->tokenizer, o, err));
+            gm_continue(out->text, out->n, server->setup->model, server->setup->tokenizer, o, err));
     for (size_t i = 0; i < out->n; i++) {
         out->n_generated += out->text[i].generated.n;
         if (request->max_tokens == 0) out->text[i].end = GM_END_LENGTH;
@@ -151,7 +151,7 @@ static gm_status write_texts(gm_completions *out, const gm_server *server,
     out->likelihood = gm_alloc(out->n, sizeof *out->likelihood);
     if (out->likelihood == NULL) GM_FAIL(GM_EMEM, "no memory for %zu texts", out->n);
     GM_TRY(gm_likelihood_all(out->likelihood, out->text, out->n, !request->echo,
-                             (size_t)request->n_likeliest, server->stage->model, o, err));
+                             (size_t)request->n_likeliest, server->setup->model, o, err));
 out:
     return status;
 }
@@ -166,7 +166,7 @@ static gm_status open_chat(gm_chat *chat, const gm_server *server, const gm_requ
                                      .n_settings = request->n_settings,
                                      .turn = request->turn,
                                      .n_turns = request->n_turns};
-    gm_status status = gm_chat_open(chat, server->stage->options->model, &options, &why);
+    gm_status status = gm_chat_open(chat, server->setup->options->model, &options, &why);
     if (status == GM_OK) return GM_OK;
     if (status == GM_EIO) status = GM_EARG;
     return gm_fail(err, status, "the chat template: %s", why.text);
@@ -186,7 +186,7 @@ gm_status gm_completions_generate(gm_completions *out, const gm_server *server,
     if (out->text == NULL) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);
     for (; out->n < n; out->n++) GM_TRY(prepare(out, out->n, server, request, &chat, err));
 
-    gm_continue_options o = gm_stage_continue(server->stage, out->edit, out->n_edits);
+    gm_continue_options o = gm_setup_continue(server->setup, out->edit, out->n_edits);
     o.schedules = out->schedule;
     if (request->n_stop > 0) {
         o.stop_string = request->stop;

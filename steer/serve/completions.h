@@ -6,11 +6,11 @@
 
 #include "steer/serve/likelihood.h"
 #include "steer/serve/request.h"
-#include "steer/stage.h"
+#include "steer/setup.h"
 
 /* What the server was started with. All borrowed. */
 typedef struct gm_server {
-    const gm_stage *stage;       /* loaded, without a chat template of its own */
+    const gm_setup *setup;       /* loaded, without a chat template of its own */
     const gm_plan *default_plan; /* of requests without one */
     const char *const *plan_path, *const *plan_name; /* (n_plans) plan files, and by which name */
     size_t n_plans;

@@ -275,7 +275,7 @@ static result on_request(void *context, struct MHD_Connection *c, const char *pa
         return MHD_YES;
     }
     if (*n == 0) return dispatch(h, c, path, method, u);
-    if (u->body.n + *n > GM_HTTP_MOST_BYTES)
+    if (u->body.n + *n > GM_HTTP_MAX_BYTES)
         u->too_large = true;
     else if (gm_text_append(&u->body, bytes, *n, &none) != GM_OK)
         u->no_memory = true;

@@ -35,7 +35,7 @@ typedef struct gm_http_options {
     unsigned idle_seconds, request_seconds;
 } gm_http_options;
 
-enum { GM_HTTP_MOST_BYTES = 16 << 20 }; /* of a body */
+enum { GM_HTTP_MAX_BYTES = 16 << 20 }; /* of a body */
 
 /* Whether one could listen at the address `text` now: asked before weights are loaded. Errors:
  * those of gm_http_start. */

@@ -53,7 +53,7 @@ static gm_status put_likelihood(gm_json_out *json, const gm_server *server,
 {
     if (all->likelihood)
         return gm_response_likelihood(json, request->chat, &all->likelihood[i], &all->text[i],
-                                      server->stage->tokenizer, err);
+                                      server->setup->tokenizer, err);
     gm_json_put_null(json, "logprobs");
     return GM_OK;
 }
@@ -85,7 +85,7 @@ static gm_status put_text(gm_json_out *json, const gm_server *server, const gm_r
     const gm_continuation *c = &all->text[i];
     const gm_request_prompt *p = &request->prompt[i / request->n_plans / request->n_draws];
     if (request->echo && p->text) GM_TRY(gm_text_append(&text, p->text, p->n, err));
-    if (request->echo && !p->text) GM_TRY(add_decoded(&text, server->stage->tokenizer, p, err));
+    if (request->echo && !p->text) GM_TRY(add_decoded(&text, server->setup->tokenizer, p, err));
     if (c->text.n) GM_TRY(gm_text_append(&text, c->text.at, c->text.n, err));
     gm_json_put_text(json, request->chat ? "content" : "text", text.n ? text.at : "", text.n);
 out:

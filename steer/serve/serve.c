@@ -150,12 +150,12 @@ static void print_address(const char *address, int port)
 gm_status gm_serve(const gm_server *server, const gm_serve_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_stage *stage = server->stage;
-    const char *model = gm_path_name(stage->info->folder);
-    const gm_request_defaults defaults = {.sampling = stage->sampling,
-                                          .max_tokens = (size_t)stage->options->max_tokens,
-                                          .max_context = (size_t)stage->info->max_context,
-                                          .vocabulary = (size_t)stage->info->vocab_size};
+    const gm_setup *setup = server->setup;
+    const char *model = gm_path_name(setup->info->folder);
+    const gm_request_defaults defaults = {.sampling = setup->sampling,
+                                          .max_tokens = (size_t)setup->options->max_tokens,
+                                          .max_context = (size_t)setup->info->max_context,
+                                          .vocabulary = (size_t)setup->info->vocab_size};
     const gm_response_head head = {.created = (int64_t)time(NULL), .model = model};
     gm_text about = {0}, models = {0};
     gm_jobs *jobs = NULL;

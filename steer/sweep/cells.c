@@ -146,7 +146,7 @@ bool gm_cell_is_judged(const gm_study *s, const gm_cell *c)
 static int other_cluster(const gm_study *s, int topic)
 {
     const gm_topic *own = &s->topic[topic];
-    const gm_atlas *a = s->stage->atlas;
+    const gm_atlas *a = s->setup->atlas;
     for (size_t k = 1; k < s->n_topics; k++) {
         const gm_topic *next = &s->topic[((size_t)topic + k) % s->n_topics];
         if (next->cluster < 0) continue;
@@ -193,7 +193,7 @@ static gm_recipe recipe_of(const gm_study *s, const gm_topic *t, const char **on
 
 gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_error *err)
 {
-    const gm_shape shape = gm_stage_shape(s->stage);
+    const gm_shape shape = gm_setup_shape(s->setup);
     char id[16], control[32], layers[32];
     const char *one[1];
     if (c->topic < 0 || c->arm == GM_ARM_PROMPT)
@@ -203,25 +203,25 @@ gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_er
     if (t->given) gm_given_recipe(&r, t, layers);
     r.filter = s->protocol->filter[c->filter];
     r.weight = c->dose;
-    r.seed = s->stage->options->seed % 1000000007 * 1000000 +
+    r.seed = s->setup->options->seed % 1000000007 * 1000000 +
              (int64_t)((t->cluster + 1000) % 1000) * 1000 + c->draw + 1;
     choose_control(&r, s, c, control);
     gm_status status =
-        gm_recipe_build(plan, &r, &shape, s->stage->atlas, s->stage->options->atlas, err);
+        gm_recipe_build(plan, &r, &shape, s->setup->atlas, s->setup->options->atlas, err);
     if (status == GM_OK && t->given) gm_given_windows(plan, t);
     return status;
 }
 
 gm_status gm_cells_first_plan(gm_plan *plan, gm_topic *t, const gm_study *s, gm_error *err)
 {
-    const gm_shape shape = gm_stage_shape(s->stage);
+    const gm_shape shape = gm_setup_shape(s->setup);
     char id[16];
     const char *one[1];
     gm_recipe r = recipe_of(s, t, one, id);
     gm_status status = GM_OK;
     for (t->filter = 0; t->filter < s->protocol->n_filters; t->filter++) {
         r.filter = s->protocol->filter[t->filter];
-        status = gm_recipe_build(plan, &r, &shape, s->stage->atlas, "", err);
+        status = gm_recipe_build(plan, &r, &shape, s->setup->atlas, "", err);
         if (status != GM_EARG) return status;
     }
     return status;

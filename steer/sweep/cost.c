@@ -74,8 +74,8 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
                              size_t n_tokens, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_model_info *info = s->stage->info;
-    const int threads = (int)s->stage->options->threads;
+    const gm_model_info *info = s->setup->info;
+    const int threads = (int)s->setup->options->threads;
     size_t rows = (1 + n_plans) * GM_PASSAGE_TOKENS;
     *r = (reader){.study = s,
                   .n_plans = n_plans,
@@ -100,17 +100,17 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
         !r->record.gate || !r->record.bad || !r->sum || !r->edit || !r->schedule || !r->segment)
         GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
     for (size_t i = 0; i < n_plans; i++) {
-        r->edit[i] = gm_stage_edit(&plan[i]);
+        r->edit[i] = gm_setup_edit(&plan[i]);
         r->schedule[i] = plan[i].schedule;
         if (!(r->edit[i].phases & 1u << GM_PHASE_GENERATED)) r->phase = GM_PHASE_PROMPT;
         r->sum[i].kl = gm_alloc(n_tokens, sizeof *r->sum[i].kl);
         if (r->sum[i].kl == NULL) GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
     }
-    const gm_session_options options = {.threads = (int)s->stage->options->threads,
+    const gm_session_options options = {.threads = (int)s->setup->options->threads,
                                         .max_rows = rows,
                                         .kv_rows = rows,
                                         .max_sequences = (int)n_plans + 1};
-    GM_TRY(gm_session_create(&r->session, s->stage->model, &options, err));
+    GM_TRY(gm_session_create(&r->session, s->setup->model, &options, err));
     GM_TRY(gm_ramp_set(&r->ramp, r->session, info, r->edit, r->schedule, n_plans, err));
 out:
     return status;
@@ -325,7 +325,7 @@ gm_status gm_measure_cost(const gm_study *s, gm_cell *const *cell, const gm_plan
                           gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t one = GM_PASSAGE_TOKENS * (size_t)s->stage->info->vocab_size * sizeof(float);
+    size_t one = GM_PASSAGE_TOKENS * (size_t)s->setup->info->vocab_size * sizeof(float);
     size_t most = LOGIT_BYTES / one > 2 ? LOGIT_BYTES / one - 1 : 1;
     for (size_t first = 0; first < n; first += most) {
         size_t k = n - first < most ? n - first : most;

@@ -96,7 +96,7 @@ static double at_equal_kl(const gm_study *s, int topic, double plan_kl)
 
 static double important_share(const gm_study *s, const gm_cell *c, int topic)
 {
-    size_t n = (size_t)s->stage->info->n_moe_layers * (size_t)s->stage->info->n_experts;
+    size_t n = (size_t)s->setup->info->n_moe_layers * (size_t)s->setup->info->n_experts;
     double sum = 0;
     for (size_t i = 0; i < n && c->usage; i++)
         if (s->topic[topic].important[i]) sum += (double)c->usage[i];

@@ -207,13 +207,13 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     GM_TRY(gm_verdict_judge(&judge, &s->judge, err));
     GM_TRY(gm_verdict_all(&words, s, o, err));
     GM_TRY(gm_sweep_figure_png(s, o, &png, err));
-    gm_html_begin(&h, s->stage->info->folder, "does it steer?", "");
+    gm_html_begin(&h, s->setup->info->folder, "does it steer?", "");
     gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "Does it steer?");
     gm_html_paragraph(&h, words.at);
     gm_html_picture(&h, &png, words.at, "Topic shift against KL, one panel per topic");
     gm_html_raw(&h, "<p>");
-    gm_html_printf(&h, "Model: %s. %s%s", gm_path_name(s->stage->info->folder),
+    gm_html_printf(&h, "Model: %s. %s%s", gm_path_name(s->setup->info->folder),
                    s->n_choosing ? chosen : "", about);
     gm_html_raw(&h, "</p>\n");
     put_legend(&h);

@@ -76,10 +76,10 @@ out:
     return status;
 }
 
-gm_status gm_protocol_check(gm_protocol *p, const gm_stage_options *stage, gm_error *err)
+gm_status gm_protocol_check(gm_protocol *p, const gm_setup_options *setup, gm_error *err)
 {
     gm_recipe recipe = p->recipe;
-    if (stage->atlas == NULL) return gm_fail(err, GM_EARG, "--atlas FILE is missing");
+    if (setup->atlas == NULL) return gm_fail(err, GM_EARG, "--atlas FILE is missing");
     if (p->corpus.n == 0)
         return gm_fail(err, GM_EARG,
                        "--classifier-corpus FILE is missing: labelled documents outside the "
@@ -89,7 +89,7 @@ gm_status gm_protocol_check(gm_protocol *p, const gm_stage_options *stage, gm_er
                        "--plan files are complete; options such as --filter and --scale need "
                        "--cluster or --subset");
     recipe.filter = "lift"; /* the list is read below */
-    gm_status status = gm_stage_check(stage, &recipe, err);
+    gm_status status = gm_setup_check(setup, &recipe, err);
     if (status == GM_OK) status = read_doses(p, err);
     return status == GM_OK ? read_filters(p, err) : status;
 }

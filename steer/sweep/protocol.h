@@ -6,7 +6,7 @@
 #ifndef GM_PROTOCOL_H
 #define GM_PROTOCOL_H
 
-#include "steer/stage.h"
+#include "steer/setup.h"
 
 enum { GM_MAX_DOSES = 16, GM_MAX_FILTERS = 8 };
 enum { GM_PASSAGE_TOKENS = 128 }; /* of a fixed text, at most */
@@ -40,7 +40,7 @@ gm_protocol gm_protocol_defaults(bool full);
 void gm_protocol_clear(gm_protocol *protocol);
 
 /* Read the lists and refuse what cannot be measured. GM_EARG, GM_EMEM. */
-gm_status gm_protocol_check(gm_protocol *protocol, const gm_stage_options *stage, gm_error *err)
+gm_status gm_protocol_check(gm_protocol *protocol, const gm_setup_options *setup, gm_error *err)
     GM_MUST_USE;
 
 /* Positive doses, in order: their number, and the k-th. */

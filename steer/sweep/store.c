@@ -173,7 +173,7 @@ static gm_status columns_fill(columns *out, const gm_study *s, size_t first, siz
                               gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_model_info *info = s->stage->info;
+    const gm_model_info *info = s->setup->info;
     *out = (columns){.sweep = {.n_layers = info->n_moe_layers,
                                .n_experts = info->n_experts,
                                .n_classes = s->judge.n_classes,
@@ -185,7 +185,7 @@ static gm_status columns_fill(columns *out, const gm_study *s, size_t first, siz
                                .fingerprint = s->fingerprint,
                                .model_digest = info->digest,
                                .config_digest = info->config_digest,
-                               .atlas_digest = s->stage->atlas->digest}};
+                               .atlas_digest = s->setup->atlas->digest}};
     GM_TRY(put_cells(out, s, first, n, err));
     GM_TRY(put_costs(out, s, first, n, err));
     GM_TRY(put_texts(out, s, first, n, err));
@@ -201,8 +201,8 @@ static gm_status write_provenance(gm_text *out, const gm_study *s, gm_error *err
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     gm_version_put(&json);
-    gm_json_put_string(&json, "device", s->stage->info->device);
-    gm_json_put_string(&json, "kernels", s->stage->info->kernels);
+    gm_json_put_string(&json, "device", s->setup->info->device);
+    gm_json_put_string(&json, "kernels", s->setup->info->kernels);
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);
     *out = json.text;
@@ -305,7 +305,7 @@ static gm_status open_own(gm_sweep **w, const gm_study *s, const char *path, siz
     const gm_sweep *r = *w;
     if (strcmp(r->fingerprint, s->fingerprint) != 0 || r->n_cells != n_cells ||
         r->n_classes != s->judge.n_classes || r->n_prompts != s->prompts.n ||
-        r->n_layers != s->stage->info->n_moe_layers || r->n_experts != s->stage->info->n_experts)
+        r->n_layers != s->setup->info->n_moe_layers || r->n_experts != s->setup->info->n_experts)
         GM_FAIL(GM_EFORMAT,
                 "'%s' belongs to a sweep with other options, device, kernels or contents, or from "
                 "an older gm-steer; choose another -o, or remove the file",

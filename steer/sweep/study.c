@@ -37,11 +37,11 @@ static void make_fingerprint(gm_study *s, const char *config)
     hash_text(&hash, config);
     if (gm_protocol_chooses(s->protocol))
         hash_text(&hash, "each half has every other text of a class");
-    hash_text(&hash, s->stage->info->digest);
-    hash_text(&hash, s->stage->info->config_digest);
-    hash_text(&hash, gm_numerics_name(s->stage->info->numerics));
-    hash_text(&hash, s->stage->info->kernels); /* they name the device too */
-    hash_text(&hash, s->stage->atlas->digest);
+    hash_text(&hash, s->setup->info->digest);
+    hash_text(&hash, s->setup->info->config_digest);
+    hash_text(&hash, gm_numerics_name(s->setup->info->numerics));
+    hash_text(&hash, s->setup->info->kernels); /* they name the device too */
+    hash_text(&hash, s->setup->atlas->digest);
     gm_sha256_update(&hash, s->judge.digest, sizeof s->judge.digest);
     for (size_t i = 0; i < s->n_topics; i++)
         if (s->topic[i].given) hash_plan(&hash, &s->topic[i]);
@@ -53,12 +53,12 @@ static void make_fingerprint(gm_study *s, const char *config)
     gm_sha256_hex(digest, s->fingerprint);
 }
 
-gm_status gm_study_prepare(gm_study *s, const gm_protocol *protocol, const gm_stage *stage,
+gm_status gm_study_prepare(gm_study *s, const gm_protocol *protocol, const gm_setup *setup,
                            const char *config, gm_error *err)
 {
     gm_status status = GM_OK;
-    *s = (gm_study){.protocol = protocol, .stage = stage};
-    GM_TRY(gm_judge_create(&s->judge, &protocol->corpus, stage->atlas, err));
+    *s = (gm_study){.protocol = protocol, .setup = setup};
+    GM_TRY(gm_judge_create(&s->judge, &protocol->corpus, setup->atlas, err));
     GM_TRY(gm_topics_choose(s, err));
     GM_TRY(gm_topics_read_prompts(s, err));
     GM_TRY(gm_topics_read_passages(s, err));
@@ -110,11 +110,11 @@ bool gm_is_judged(const gm_cell *c, int topic, gm_arm arm)
 /* Tokens of the fixed texts of one kind for a topic and a half. */
 static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind, int half)
 {
-    enum { MOST = 64 }; /* looked at; beyond, their mean stands for the others */
-    size_t at[MOST], wanted = gm_topics_n_passages(s->protocol, kind);
-    size_t n = gm_topics_passages(s, topic, kind, half, at, MOST), sum = 0;
+    enum { MAX = 64 }; /* looked at; beyond, their mean stands for the others */
+    size_t at[MAX], wanted = gm_topics_n_passages(s->protocol, kind);
+    size_t n = gm_topics_passages(s, topic, kind, half, at, MAX), sum = 0;
     for (size_t i = 0; i < n; i++) sum += s->passage[at[i]].ids.n;
-    return n == MOST ? (double)sum / MOST * (double)wanted : (double)sum;
+    return n == MAX ? (double)sum / MAX * (double)wanted : (double)sum;
 }
 
 gm_cell_work gm_study_work(const gm_study *s, const gm_cell *c)
@@ -129,7 +129,7 @@ gm_cell_work gm_study_work(const gm_study *s, const gm_cell *c)
     }
     w.texts *= (double)s->protocol->seeds;
     w.prompts *= (double)s->protocol->seeds;
-    w.generated = w.texts * (double)s->stage->options->max_tokens;
+    w.generated = w.texts * (double)s->setup->options->max_tokens;
     for (int kind = 0; kind < GM_N_KINDS && c->topic >= 0 && c->arm != GM_ARM_PROMPT; kind++)
         w.fixed += fixed_tokens(s, c->topic, (gm_passage_kind)kind, c->half);
     return w;

@@ -99,7 +99,7 @@ typedef struct gm_sweep_passage {
 
 typedef struct gm_study {
     const gm_protocol *protocol;
-    const gm_stage *stage;
+    const gm_setup *setup;
     gm_judge judge;
     gm_prompts prompts;    /* both halves: neutral, then openings */
     int32_t *prompt_class; /* class an opening was taken from, -1: neutral */
@@ -122,7 +122,7 @@ typedef struct gm_study {
  * plan for every cell is tried. `config` is what the fingerprint is made of beside the
  * contents. Errors: GM_EARG (a cluster, prompt, dose that will not do: says which),
  * GM_EFORMAT, GM_EMEM. */
-gm_status gm_study_prepare(gm_study *study, const gm_protocol *protocol, const gm_stage *stage,
+gm_status gm_study_prepare(gm_study *study, const gm_protocol *protocol, const gm_setup *setup,
                            const char *config, gm_error *err) GM_MUST_USE;
 void gm_study_clear(gm_study *study);
 

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_MARKS = 16, TITLE_BYTES = 192, DOSE_BYTES = 32 };
+enum { MAX_MARKS = 16, TITLE_BYTES = 192, DOSE_BYTES = 32 };
 
 /* All that the panels borrow. */
 typedef struct drawing {
     gm_curve_panel *panel; /* (n_topics) */
     gm_curve_point *band;  /* (n_topics, GM_MAX_DOSES + 1) */
     gm_curve_point *line;  /* (n_topics, GM_MAX_DOSES) */
-    gm_curve_point *mark;  /* (n_topics, MOST_MARKS) */
+    gm_curve_point *mark;  /* (n_topics, MAX_MARKS) */
     char *title;           /* (n_topics, TITLE_BYTES) */
     char *dose;            /* (n_topics, GM_MAX_DOSES, DOSE_BYTES) */
     double *draw;          /* (most draws) shifts */
@@ -37,7 +37,7 @@ static gm_status drawing_init(drawing *d, const gm_study *s, gm_error *err)
     d->panel = gm_alloc(C, sizeof *d->panel);
     d->band = gm_alloc2(C, GM_MAX_DOSES + 1, sizeof *d->band);
     d->line = gm_alloc2(C, GM_MAX_DOSES, sizeof *d->line);
-    d->mark = gm_alloc2(C, MOST_MARKS, sizeof *d->mark);
+    d->mark = gm_alloc2(C, MAX_MARKS, sizeof *d->mark);
     d->title = gm_alloc2(C, TITLE_BYTES, 1);
     d->dose = gm_alloc2(C, (size_t)GM_MAX_DOSES * DOSE_BYTES, 1);
     d->draw = gm_alloc(s->n_cells, sizeof *d->draw);
@@ -97,7 +97,7 @@ static size_t make_line(const gm_study *s, int topic, gm_curve_point *out, char 
 static size_t make_marks(const gm_study *s, int topic, gm_curve_point *out)
 {
     size_t n = 0;
-    for (int arm = GM_ARM_SHUFFLED; arm < GM_ARM_PROMPT && n < MOST_MARKS; arm++) {
+    for (int arm = GM_ARM_SHUFFLED; arm < GM_ARM_PROMPT && n < MAX_MARKS; arm++) {
         gm_arm_row row = gm_arm_row_of(s, topic, (gm_arm)arm);
         if (row.n == 0) continue;
         out[n++] = (gm_curve_point){row.kl, row.shift, (double)NAN, (double)NAN, gm_arm_names[arm]};
@@ -110,7 +110,7 @@ static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int 
     const size_t at = (size_t)t;
     gm_curve_panel *p = &d->panel[at];
     gm_curve_point *band = d->band + at * (GM_MAX_DOSES + 1);
-    gm_curve_point *line = d->line + at * GM_MAX_DOSES, *mark = d->mark + at * MOST_MARKS;
+    gm_curve_point *line = d->line + at * GM_MAX_DOSES, *mark = d->mark + at * MAX_MARKS;
     char *title = d->title + at * TITLE_BYTES;
     gm_arm_row prompt = gm_arm_row_of(s, t, GM_ARM_PROMPT);
     const gm_topic *topic = &s->topic[t];

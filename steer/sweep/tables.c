@@ -135,8 +135,8 @@ gm_status gm_verdict_json(gm_json_out *json, const gm_study *s, const gm_outcome
     size_t C = o->n_topics;
     gm_json_open_object(json, NULL);
     gm_json_put_string(json, "fingerprint", s->fingerprint);
-    gm_stage_put(s->stage, json);
-    gm_json_put_string(json, "atlas_digest", s->stage->atlas->digest);
+    gm_setup_put(s->setup, json);
+    gm_json_put_string(json, "atlas_digest", s->setup->atlas->digest);
     gm_json_put_raw(json, "config", config);
     put_judge(json, &s->judge);
     gm_json_open_array(json, "clusters");

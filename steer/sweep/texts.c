@@ -48,7 +48,7 @@ static gm_status prepare(batch *b, size_t i, const gm_cell *c, size_t prompt, si
         GM_TRY(gm_text_append(&text, whole.text, whole.n, err));
         whole = (gm_prompt){text.at, text.n};
     }
-    GM_TRY(gm_stage_prepare(s->stage, &b->list[i], &whole, (uint64_t)seed << 32 | prompt, err));
+    GM_TRY(gm_setup_prepare(s->setup, &b->list[i], &whole, (uint64_t)seed << 32 | prompt, err));
     bool steered = c->topic >= 0 && c->arm != GM_ARM_PROMPT;
     b->list[i].edit = steered ? (int)b->cell_of[i] : -1;
 out:
@@ -60,7 +60,7 @@ static gm_status batch_fill(batch *b, const gm_plan *plan, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_study *s = b->study;
-    size_t LE = (size_t)s->stage->info->n_moe_layers * (size_t)s->stage->info->n_experts, i = 0;
+    size_t LE = (size_t)s->setup->info->n_moe_layers * (size_t)s->setup->info->n_experts, i = 0;
     for (size_t k = 0; k < b->n; k++) b->n_list += count_texts(s, b->cell[k]);
     b->list = gm_alloc(b->n_list, sizeof *b->list);
     b->cell_of = gm_alloc(b->n_list, sizeof *b->cell_of);
@@ -71,7 +71,7 @@ static gm_status batch_fill(batch *b, const gm_plan *plan, gm_error *err)
         GM_FAIL(GM_EMEM, "no memory for %zu texts", b->n_list);
     for (size_t k = 0; k < b->n; k++) {
         gm_cell *c = b->cell[k];
-        b->edit[k] = gm_stage_edit(&plan[k]);
+        b->edit[k] = gm_setup_edit(&plan[k]);
         b->schedule[k] = plan[k].schedule;
         c->n_texts = count_texts(s, c);
         c->text = gm_arena_alloc(&c->arena, c->n_texts, sizeof *c->text);
@@ -96,9 +96,9 @@ static gm_status count_choices(void *context, const gm_segment *segments,
                                const gm_record *record, size_t n_rows, gm_error *err)
 {
     batch *b = context;
-    size_t L = (size_t)b->study->stage->info->n_moe_layers, t = 0;
-    size_t E = (size_t)b->study->stage->info->n_experts;
-    size_t K = (size_t)b->study->stage->info->n_chosen;
+    size_t L = (size_t)b->study->setup->info->n_moe_layers, t = 0;
+    size_t E = (size_t)b->study->setup->info->n_experts;
+    size_t K = (size_t)b->study->setup->info->n_chosen;
     (void)err;
     for (size_t s = 0; s < n_segments; s++) {
         uint64_t *count = b->count + b->cell_of[owner[s] - b->list] * L * E; /* (L,E) */
@@ -188,15 +188,15 @@ gm_status gm_measure_texts(const gm_study *s, gm_cell *const *cell, const gm_pla
 {
     gm_status status = GM_OK;
     batch b = {.study = s, .cell = cell, .n = n};
-    size_t LE = (size_t)s->stage->info->n_moe_layers * (size_t)s->stage->info->n_experts;
+    size_t LE = (size_t)s->setup->info->n_moe_layers * (size_t)s->setup->info->n_experts;
     size_t first = 0;
     GM_TRY(batch_fill(&b, plan, err));
-    gm_continue_options options = gm_stage_continue(s->stage, b.edit, n);
+    gm_continue_options options = gm_setup_continue(s->setup, b.edit, n);
     options.schedules = b.schedule;
     options.quiet = true;
     options.on_rows = count_choices;
     options.on_rows_context = &b;
-    GM_TRY(gm_continue(b.list, b.n_list, s->stage->model, s->stage->tokenizer, &options, err));
+    GM_TRY(gm_continue(b.list, b.n_list, s->setup->model, s->setup->tokenizer, &options, err));
     for (size_t k = 0; k < n; k++) {
         GM_TRY(keep(&b, k, first, err));
         GM_TRY(keep_usage(cell[k], b.count + k * LE, LE, err));

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    LEAST_PASSAGES = 3,
+    MIN_PASSAGES = 3,
     OPENING_BYTES = 70, /* about twelve words */
     LINE_KEYWORDS = 3
 };
@@ -20,7 +20,7 @@ enum {
 /* The subset most members of a cluster come from, as the judge's class; -1: unknown there. */
 static gm_topic describe(const gm_study *s, size_t cluster)
 {
-    const gm_atlas *a = s->stage->atlas;
+    const gm_atlas *a = s->setup->atlas;
     const int best = gm_atlas_main_subset(a, cluster);
     gm_topic t = {.cluster = (int)cluster, .class_id = -1, .domain = "", .size = a->size[cluster]};
     if (best >= 0 && t.size > 0) {
@@ -34,8 +34,8 @@ static gm_topic describe(const gm_study *s, size_t cluster)
 /* The cluster's important experts in the layers of the model; an atlas may have only some. */
 static gm_status find_important(gm_topic *t, gm_study *s, gm_error *err)
 {
-    const gm_atlas *a = s->stage->atlas;
-    const gm_shape shape = gm_stage_shape(s->stage);
+    const gm_atlas *a = s->setup->atlas;
+    const gm_shape shape = gm_setup_shape(s->setup);
     const size_t E = (size_t)a->n_experts;
     uint8_t *out = gm_arena_alloc(&s->arena, (size_t)shape.n_layers * E, 1); /* (L,E) */
     if (out == NULL) return gm_fail(err, GM_EMEM, "no memory for the topics");
@@ -66,7 +66,7 @@ static gm_status write_line(gm_topic *t, gm_study *s, gm_error *err)
     const char *closed = "";
     GM_TRY(gm_text_printf(&line, err, "Topic: %s", t->domain));
     for (size_t k = 0; k < LINE_KEYWORDS && t->cluster >= 0; k++) {
-        const char *word = s->stage->atlas->keyword[(size_t)t->cluster * GM_N_KEYWORDS + k];
+        const char *word = s->setup->atlas->keyword[(size_t)t->cluster * GM_N_KEYWORDS + k];
         if (word[0] == '\0') break;
         GM_TRY(gm_text_printf(&line, err, "%s%s", k ? ", " : " (", word));
         closed = ")";
@@ -87,7 +87,7 @@ int gm_topics_class(const gm_study *s, size_t cluster)
 static gm_status named_cluster(gm_topic *t, const gm_study *s, const char *name, gm_error *err)
 {
     size_t cluster;
-    gm_status status = gm_recipe_cluster(&cluster, s->stage->atlas, name, err);
+    gm_status status = gm_recipe_cluster(&cluster, s->setup->atlas, name, err);
     if (status != GM_OK) return status;
     *t = describe(s, cluster);
     if (t->size == 0) return gm_fail(err, GM_EARG, "cluster %s has no documents", name);
@@ -114,7 +114,7 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
                 GM_FAIL(GM_EARG, "cluster %d is named twice with --cluster", s->topic[i].cluster);
         s->n_topics++;
     }
-    for (size_t c = 0; named->n == 0 && c < s->stage->atlas->n_clusters && s->n_topics < most;
+    for (size_t c = 0; named->n == 0 && c < s->setup->atlas->n_clusters && s->n_topics < most;
          c++) {
         gm_topic t = describe(s, c);
         gm_error why = {0};
@@ -214,7 +214,7 @@ static gm_status count_tokens(size_t *n, const gm_study *s, const char *line,
     GM_TRY(gm_text_add(&text, line, err));
     GM_TRY(gm_text_append(&text, prompt->text, prompt->n, err));
     const gm_prompt whole = {text.at, text.n};
-    GM_TRY(gm_stage_prepare(s->stage, &c, &whole, 0, err));
+    GM_TRY(gm_setup_prepare(s->setup, &c, &whole, 0, err));
     *n = c.prompt.n;
 out:
     gm_continuation_clear(&c);
@@ -226,8 +226,8 @@ out:
 static gm_status check_lengths(gm_study *s, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t context = (size_t)s->stage->info->max_context, longest = 0, n;
-    size_t max_tokens = (size_t)s->stage->options->max_tokens;
+    size_t context = (size_t)s->setup->info->max_context, longest = 0, n;
+    size_t max_tokens = (size_t)s->setup->options->max_tokens;
     for (size_t t = 0; t < s->n_topics; t++)
         if (strlen(s->topic[t].line) > strlen(s->topic[longest].line)) longest = t;
     for (size_t i = 0; i < s->prompts.n; i++) {
@@ -250,7 +250,7 @@ gm_status gm_topics_read_prompts(gm_study *s, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_protocol *p = s->protocol;
-    const gm_stage_options *o = s->stage->options;
+    const gm_setup_options *o = s->setup->options;
     const gm_opt_list none = {0};
     size_t n_choosing;
     GM_TRY(gm_prompts_read(&s->prompts, &none, p->tune_file, err));
@@ -285,7 +285,7 @@ bool gm_study_counts(const gm_study *s, int topic, size_t prompt)
 
 size_t gm_topics_n_passages(const gm_protocol *p, gm_passage_kind kind)
 {
-    size_t n = (size_t)p->passages, part = n / 8 > LEAST_PASSAGES ? n / 8 : LEAST_PASSAGES;
+    size_t n = (size_t)p->passages, part = n / 8 > MIN_PASSAGES ? n / 8 : MIN_PASSAGES;
     return kind == GM_NEUTRAL ? n : part;
 }
 
@@ -300,7 +300,7 @@ static gm_status encode_head(gm_ids *ids, gm_study *s, const char *text, size_t 
         if (wanted < n)
             for (head = wanted; head < n && text[head] != ' ' && text[head] != '\n';) head++;
         ids->n = 0;
-        GM_TRY(gm_encode(s->stage->encoder, text, head, true, ids, NULL, err));
+        GM_TRY(gm_encode(s->setup->encoder, text, head, true, ids, NULL, err));
         if (head == n || ids->n >= GM_PASSAGE_TOKENS + MARGIN) break;
     }
     if (ids->n > GM_PASSAGE_TOKENS) ids->n = GM_PASSAGE_TOKENS;
@@ -318,8 +318,8 @@ static gm_status add_passage(gm_study *s, int class_id, size_t nth, bool held_ou
         gm_sweep_passage *p = &s->passage[s->n_passages];
         if (j->label[*at] != class_id || (held_out && !j->held_out[*at])) continue;
         GM_TRY(encode_head(&p->ids, s, j->text[*at], j->n_bytes[*at], err));
-        if (p->ids.n > (size_t)s->stage->info->max_context)
-            p->ids.n = (size_t)s->stage->info->max_context;
+        if (p->ids.n > (size_t)s->setup->info->max_context)
+            p->ids.n = (size_t)s->setup->info->max_context;
         p->class_id = class_id;
         p->nth = nth;
         if (p->ids.n >= 2) {
@@ -339,7 +339,7 @@ gm_status gm_topics_read_passages(gm_study *s, gm_error *err)
     gm_status status = GM_OK;
     const gm_judge *j = &s->judge;
     size_t each = gm_topics_n_passages(s->protocol, GM_NEUTRAL); /* enough for any kind */
-    if (each < LEAST_PASSAGES) each = LEAST_PASSAGES;
+    if (each < MIN_PASSAGES) each = MIN_PASSAGES;
     if (gm_protocol_chooses(s->protocol)) each *= 2; /* other ones for each half */
     size_t *at = gm_alloc(j->n_classes, sizeof *at);
     bool *held_out = gm_alloc(j->n_classes, sizeof *held_out);

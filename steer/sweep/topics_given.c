@@ -66,8 +66,8 @@ static gm_status domain_of_source(const char **domain, gm_study *s, const gm_pla
     const gm_json *of = gm_json_find(at, "atlas_digest");
     if (of) digest = gm_json_text(of, NULL);
     const char *cluster = only_text(at, "clusters"), *subset = only_text(at, "subsets");
-    if (cluster && !subset && digest && strcmp(digest, s->stage->atlas->digest) == 0)
-        found = domain_of_cluster(s->stage->atlas, cluster);
+    if (cluster && !subset && digest && strcmp(digest, s->setup->atlas->digest) == 0)
+        found = domain_of_cluster(s->setup->atlas, cluster);
     if (subset && !cluster) found = subset;
     if (found && !leads_there(at, cluster ? cluster : subset)) found = NULL;
     if (found == NULL) goto out;
@@ -102,7 +102,7 @@ static gm_status find_important(gm_topic *t, gm_study *s, const gm_plan *p, gm_e
     size_t E = (size_t)p->n_experts;
     uint8_t *out = gm_arena_alloc(&s->arena, (size_t)p->n_layers * E, 1); /* (L,E) */
     if (out == NULL) return gm_fail(err, GM_EMEM, "no memory for the topics");
-    gm_vector_important(out, p->bias, p->n_layers, p->n_experts, s->stage->info->n_chosen);
+    gm_vector_important(out, p->bias, p->n_layers, p->n_experts, s->setup->info->n_chosen);
     for (int l = 0; l < p->n_layers; l++)
         if (p->layer_of_moe[l] < p->first_layer || p->layer_of_moe[l] > p->last_layer)
             memset(out + (size_t)l * E, 0, E);
@@ -165,7 +165,7 @@ static gm_status read_one(gm_study *s, size_t i, gm_error *err)
     const char *domain, *path = split_name(&s->arena, s->protocol->plans.at[i], &domain);
     GM_TRY(refuse_twice(&s->protocol->plans, i, "--plan", err));
     if (path == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
-    GM_TRY(gm_stage_plan(plan, s->stage, &as_it_is, path, err));
+    GM_TRY(gm_setup_plan(plan, s->setup, &as_it_is, path, err));
     s->n_given++;
     GM_TRY(check_doses(plan, path, err));
     if (domain == NULL) GM_TRY(domain_of_source(&domain, s, plan, path, err));

@@ -14,7 +14,7 @@ gm_status gm_given_subsets(gm_study *study, gm_error *err) GM_MUST_USE;
  * plan's source names and steers towards (weight above 0, no control); a cluster must be of
  * the study's atlas.
  * Errors: GM_EARG (a domain that is not said or that the judge lacks, a plan of zeros or one
- * that takes experts out: neither has doses), those of gm_stage_plan, GM_EMEM. */
+ * that takes experts out: neither has doses), those of gm_setup_plan, GM_EMEM. */
 gm_status gm_given_read(gm_study *study, gm_error *err) GM_MUST_USE;
 void gm_given_clear(gm_study *study);
 

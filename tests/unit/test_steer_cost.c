@@ -9,8 +9,8 @@ enum { L = 3, E = 12, PASSAGES = 3, N = 9 };
 
 /* A topic of class 0; passages 0 and 2 are of it, passage 1 is not. */
 typedef struct sample {
-    gm_stage_options options;
-    gm_stage stage;
+    gm_setup_options options;
+    gm_setup setup;
     gm_protocol protocol;
     gm_topic topic;
     gm_sweep_passage passage[PASSAGES];
@@ -22,23 +22,23 @@ typedef struct sample {
 static void open_sample(sample *s)
 {
     gm_error err = {0};
-    *s = (sample){.options = gm_stage_defaults(), .protocol = {.passages = 4}};
+    *s = (sample){.options = gm_setup_defaults(), .protocol = {.passages = 4}};
     s->options.model = TINY;
     s->options.threads = 1;
-    CHECK_OK(gm_stage_open(&s->stage, &s->options, &err), err);
-    CHECK_OK(gm_stage_load(&s->stage, &err), err);
+    CHECK_OK(gm_setup_open(&s->setup, &s->options, &err), err);
+    CHECK_OK(gm_setup_load(&s->setup, &err), err);
     for (uint32_t i = 0; i < PASSAGES; i++) {
         s->passage[i].class_id = i % 2;
         for (uint32_t t = 0; t < N - i; t++)
             CHECK_OK(gm_ids_append(&s->passage[i].ids, (7 + 13 * i + 31 * t * t) % 200, &err), err);
     }
     s->study = (gm_study){.protocol = &s->protocol,
-                          .stage = &s->stage,
+                          .setup = &s->setup,
                           .topic = &s->topic,
                           .n_topics = 1,
                           .passage = s->passage,
                           .n_passages = PASSAGES};
-    const gm_shape shape = gm_stage_shape(&s->stage);
+    const gm_shape shape = gm_setup_shape(&s->setup);
     for (int p = 0; p < 2; p++) {
         s->cells[p] = &s->cell[p];
         CHECK_OK(
@@ -52,7 +52,7 @@ static void close_sample(sample *s)
 {
     for (int i = 0; i < PASSAGES; i++) gm_ids_clear(&s->passage[i].ids);
     for (int p = 0; p < 2; p++) gm_plan_clear(&s->plan[p]);
-    gm_stage_close(&s->stage);
+    gm_setup_close(&s->setup);
 }
 
 /* A plan of zeros changes nothing, to the bit; what is not there is not measured. */
@@ -105,12 +105,12 @@ static void look(seen *out, const sample *s, const gm_ids *ids, const gm_edit *e
     memset(phase, GM_PHASE_GENERATED, sizeof phase);
     const gm_session_options options = {
         .threads = 1, .max_rows = N, .kv_rows = N, .max_sequences = 1};
-    CHECK_OK(gm_session_create(&session, s->stage.model, &options, &err), err);
+    CHECK_OK(gm_session_create(&session, s->setup.model, &options, &err), err);
     CHECK_OK(gm_session_set_edits(session, edit, edit ? 1 : 0, &err), err);
     gm_segment g = {
         .n = ids->n, .token = ids->at, .phase = phase, .edit = edit ? 0 : -1, .want = GM_WANT_ALL};
     CHECK_OK(gm_sequence_open(session, N, &g.sequence, &err), err);
-    out->logits = gm_alloc2(N, (size_t)s->stage.info->vocab_size, sizeof *out->logits);
+    out->logits = gm_alloc2(N, (size_t)s->setup.info->vocab_size, sizeof *out->logits);
     const gm_record record = {.expert = out->expert, .gate = out->gate};
     const gm_result result = {.logits = out->logits};
     CHECK_OK(gm_session_step(session, &g, 1, &record, &result, &err), err);
@@ -132,11 +132,11 @@ static void figures_are_those_of_the_definition(void)
     double kl = 0, nll = 0, alike = 0, mass[2] = {0, 0};
     open_sample(&s);
     CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
-    const gm_edit edit = gm_stage_edit(&s.plan[1]);
+    const gm_edit edit = gm_setup_edit(&s.plan[1]);
     const gm_ids *ids = &s.passage[1].ids;
     look(&base, &s, ids, NULL);
     look(&pushed, &s, ids, &edit);
-    int V = s.stage.info->vocab_size, K = s.stage.info->n_chosen, T = (int)ids->n;
+    int V = s.setup.info->vocab_size, K = s.setup.info->n_chosen, T = (int)ids->n;
     for (int t = 0; t + 1 < T; t++) {
         const float *a = base.logits + t * V, *b = pushed.logits + t * V;
         for (int i = 0; i < V; i++) {
@@ -169,7 +169,7 @@ static void figures_are_those_of_the_definition(void)
 static void by_hand(double *kl, double *nll, const sample *s, const double *share)
 {
     const gm_ids *ids = &s->passage[1].ids;
-    int V = s->stage.info->vocab_size, T = (int)ids->n;
+    int V = s->setup.info->vocab_size, T = (int)ids->n;
     gm_session *session = NULL;
     gm_error err = {0};
     float scaled[L * E];
@@ -178,10 +178,10 @@ static void by_hand(double *kl, double *nll, const sample *s, const double *shar
     const gm_session_options options = {
         .threads = 1, .max_rows = 1, .kv_rows = 2 * N, .max_sequences = 2};
     int sequence[2];
-    gm_edit edit = gm_stage_edit(&s->plan[1]);
+    gm_edit edit = gm_setup_edit(&s->plan[1]);
     edit.bias = scaled;
     *kl = *nll = 0;
-    CHECK_OK(gm_session_create(&session, s->stage.model, &options, &err), err);
+    CHECK_OK(gm_session_create(&session, s->setup.model, &options, &err), err);
     for (int k = 0; k < 2; k++) CHECK_OK(gm_sequence_open(session, N, &sequence[k], &err), err);
     for (int t = 0; t + 1 < T; t++) {
         for (int i = 0; i < L * E; i++) scaled[i] = (float)(share[t] * (double)s->plan[1].bias[i]);

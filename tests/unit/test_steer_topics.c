@@ -33,8 +33,8 @@ static void write_texts(char *at[N], size_t n[N])
 static void passages_are_heads_of_documents(void)
 {
     gm_error err = {0};
-    gm_stage_options options = gm_stage_defaults();
-    gm_stage stage = {0};
+    gm_setup_options options = gm_setup_defaults();
+    gm_setup setup = {0};
     gm_protocol protocol = {.passages = N};
     char *text[N];
     const char *borrowed[N];
@@ -43,12 +43,12 @@ static void passages_are_heads_of_documents(void)
     bool held_out[N] = {0};
     options.model = TINY;
     options.threads = 1;
-    CHECK_OK(gm_stage_open(&stage, &options, &err), err);
-    CHECK_TEXT(stage.info->device, ""); /* no weight is loaded yet */
+    CHECK_OK(gm_setup_open(&setup, &options, &err), err);
+    CHECK_TEXT(setup.info->device, ""); /* no weight is loaded yet */
     write_texts(text, n_bytes);
     for (int i = 0; i < N; i++) borrowed[i] = text[i] ? text[i] : "";
     gm_study s = {.protocol = &protocol,
-                  .stage = &stage,
+                  .setup = &setup,
                   .judge = {.text = borrowed,
                             .n_bytes = n_bytes,
                             .label = label,
@@ -59,7 +59,7 @@ static void passages_are_heads_of_documents(void)
     CHECK_INT(s.n_passages, 4); /* an empty document is none */
     for (size_t i = 0; i < s.n_passages && i < 4; i++) {
         gm_ids whole = {0};
-        CHECK_OK(gm_encode(stage.encoder, borrowed[i], n_bytes[i], true, &whole, NULL, &err), err);
+        CHECK_OK(gm_encode(setup.encoder, borrowed[i], n_bytes[i], true, &whole, NULL, &err), err);
         size_t n = whole.n < GM_PASSAGE_TOKENS ? whole.n : GM_PASSAGE_TOKENS;
         CHECK_INT(s.passage[i].ids.n, n);
         CHECK_BYTES(s.passage[i].ids.at, whole.at, n * sizeof *whole.at);
@@ -68,7 +68,7 @@ static void passages_are_heads_of_documents(void)
     for (size_t i = 0; i < s.n_passages; i++) gm_ids_clear(&s.passage[i].ids);
     gm_free(s.passage);
     for (int i = 0; i < N; i++) gm_free(text[i]);
-    gm_stage_close(&stage);
+    gm_setup_close(&setup);
 }
 
 /* A cluster without documents cannot be named, and is passed over. */
@@ -86,9 +86,9 @@ static void an_empty_cluster_is_refused(void)
                       .size = size,
                       .subset_count = count,
                       .subset_name = names};
-    const gm_stage stage = {.atlas = &atlas};
+    const gm_setup setup = {.atlas = &atlas};
     gm_protocol protocol = {.recipe = gm_recipe_defaults(), .n_clusters = 1, .n_filters = 1};
-    gm_study s = {.protocol = &protocol, .stage = &stage};
+    gm_study s = {.protocol = &protocol, .setup = &setup};
     protocol.filter[0] = filter[0];
     CHECK_FAILS(gm_topics_choose(&s, &err), err, GM_EARG, "no cluster has a purity of 0");
     gm_free(s.topic);
@@ -131,11 +131,11 @@ static void important_experts_are_in_the_layers_of_the_atlas(void)
                                 .layer_of_moe = all,
                                 .digest = "",
                                 .config_digest = ""};
-    const gm_stage_options options = gm_stage_defaults();
-    const gm_stage stage = {.atlas = &atlas, .info = &info, .options = &options};
+    const gm_setup_options options = gm_setup_defaults();
+    const gm_setup setup = {.atlas = &atlas, .info = &info, .options = &options};
     gm_protocol protocol = {
         .recipe = gm_recipe_defaults(), .n_clusters = 1, .n_filters = 1, .dose = {1}, .n_doses = 1};
-    gm_study s = {.protocol = &protocol, .stage = &stage, .judge = {.name = names, .n_classes = 1}};
+    gm_study s = {.protocol = &protocol, .setup = &setup, .judge = {.name = names, .n_classes = 1}};
     protocol.filter[0] = "lift";
     CHECK_OK(gm_topics_choose(&s, &err), err);
     CHECK_INT(s.n_topics, 1);

@@ -10,7 +10,7 @@ enum { J = 2, E = 2, CELLS = 24 };
 
 typedef struct made {
     gm_model_info info;
-    gm_stage stage;
+    gm_setup setup;
     gm_protocol protocol;
     gm_study study;
     gm_topic topic[2];
@@ -51,9 +51,9 @@ static void make(made *m)
     m->topic[1].domain = "stars";
     m->protocol.filter[0] = "lift";
     m->topic[0].important = m->topic[1].important = important;
-    m->stage.info = &m->info;
+    m->setup.info = &m->info;
     m->study = (gm_study){.protocol = &m->protocol,
-                          .stage = &m->stage,
+                          .setup = &m->setup,
                           .judge = {.n_classes = J, .n = 40, .n_held_out = 8, .accuracy = 1},
                           .prompts = {.at = &m->prompt, .n = 1},
                           .prompt_class = &m->prompt_class,

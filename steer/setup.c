@@ -1,5 +1,5 @@
-/* stage.c - see stage.h. */
-#include "steer/stage.h"
+/* setup.c - see setup.h. */
+#include "steer/setup.h"
 
 #include "base/device.h"
 #include "base/json.h"
@@ -9,9 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-gm_stage_options gm_stage_defaults(void)
+gm_setup_options gm_setup_defaults(void)
 {
-    return (gm_stage_options){.device = "auto",
+    return (gm_setup_options){.device = "auto",
                               .kernels = "auto",
                               .batch = 32,
                               .max_tokens = 100,
@@ -21,7 +21,7 @@ gm_stage_options gm_stage_defaults(void)
                               .penalty = -1};
 }
 
-void gm_stage_options_clear(gm_stage_options *o)
+void gm_setup_options_clear(gm_setup_options *o)
 {
     gm_opt_list_clear(&o->prompts);
     gm_opt_list_clear(&o->chat_set);
@@ -30,7 +30,7 @@ void gm_stage_options_clear(gm_stage_options *o)
 }
 
 /* Greedy unless the model says that it samples or a temperature was asked for. */
-static gm_sampling choose_sampling(const gm_stage_options *o, const gm_model_info *info)
+static gm_sampling choose_sampling(const gm_setup_options *o, const gm_model_info *info)
 {
     double temperature = info->do_sample ? info->temperature : 0;
     if (o->temperature >= 0) temperature = o->temperature;
@@ -45,10 +45,10 @@ static gm_sampling choose_sampling(const gm_stage_options *o, const gm_model_inf
 }
 
 /* The ids that end a text: the model's own, and those asked for by spelling or number. */
-static gm_status choose_stops(gm_stage *s, gm_error *err)
+static gm_status choose_stops(gm_setup *s, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_stage_options *o = s->options;
+    const gm_setup_options *o = s->options;
     for (int i = 0; i < s->info->n_eos && !o->ignore_eos; i++)
         GM_TRY(gm_ids_append(&s->stop, s->info->eos[i], err));
     for (size_t i = 0; i < o->stop_tokens.n; i++) {
@@ -102,12 +102,12 @@ static void warn_of_strength(const gm_plan *plan)
                 (double)most);
 }
 
-gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recipe, const char *path,
+gm_status gm_setup_plan(gm_plan *plan, const gm_setup *s, const gm_recipe *recipe, const char *path,
                         gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text what = {0};
-    const gm_shape own = gm_stage_shape(s);
+    const gm_shape own = gm_setup_shape(s);
     *plan = (gm_plan){0};
     if (path == NULL) {
         GM_TRY(gm_recipe_build(plan, recipe, &own, s->atlas, s->options->atlas, err));
@@ -131,7 +131,7 @@ out:
     return status;
 }
 
-static gm_chat_options chat_options(const gm_stage_options *o)
+static gm_chat_options chat_options(const gm_setup_options *o)
 {
     return (gm_chat_options){.system = o->system,
                              .answer = o->answer,
@@ -140,7 +140,7 @@ static gm_chat_options chat_options(const gm_stage_options *o)
                              .n_settings = o->chat_set.n};
 }
 
-gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
+gm_status gm_setup_check(const gm_setup_options *o, const gm_recipe *recipe, gm_error *err)
 {
     if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
     gm_device device;
@@ -166,10 +166,10 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     return gm_recipe_check(recipe, err);
 }
 
-static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
+static gm_status open_model(gm_setup *s, bool headers_only, gm_error *err)
 {
     gm_progress progress;
-    const gm_stage_options *o = s->options;
+    const gm_setup_options *o = s->options;
     /* prompts given on the line are few, and so are the plans that each is continued under */
     const size_t batch = (size_t)o->batch, few = 8 * o->prompts.n;
     const gm_session_options planned = gm_continue_planned(
@@ -195,7 +195,7 @@ static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
     return status;
 }
 
-gm_status gm_stage_load(gm_stage *s, gm_error *err)
+gm_status gm_setup_load(gm_setup *s, gm_error *err)
 {
     gm_model_close(s->model);
     s->model = NULL;
@@ -203,11 +203,11 @@ gm_status gm_stage_load(gm_stage *s, gm_error *err)
     return open_model(s, false, err);
 }
 
-gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *err)
+gm_status gm_setup_open(gm_setup *s, const gm_setup_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text what = {0};
-    *s = (gm_stage){.options = options};
+    *s = (gm_setup){.options = options};
     if (options->atlas) GM_TRY(gm_atlas_open(&s->atlas, options->atlas, err));
     GM_TRY(open_model(s, true, err));
     if (options->max_tokens >= s->info->max_context) /* before the weights are loaded */
@@ -218,7 +218,7 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
         GM_TRY(gm_text_printf(&what, err, "atlas '%s'", options->atlas));
-        const gm_shape own = gm_stage_shape(s);
+        const gm_shape own = gm_setup_shape(s);
         GM_TRY(gm_shape_check(&shape, what.at, &own, s->info->folder, options->any_model, err));
     }
     GM_TRY(gm_tokenizer_open(&s->tokenizer, options->model, err));
@@ -236,11 +236,11 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     GM_TRY(choose_stops(s, err));
 out:
     gm_text_clear(&what);
-    if (status != GM_OK) gm_stage_close(s);
+    if (status != GM_OK) gm_setup_close(s);
     return status;
 }
 
-void gm_stage_close(gm_stage *s)
+void gm_setup_close(gm_setup *s)
 {
     gm_ids_clear(&s->stop);
     gm_chat_clear(&s->chat);
@@ -248,23 +248,23 @@ void gm_stage_close(gm_stage *s)
     gm_tokenizer_close(s->tokenizer);
     gm_model_close(s->model);
     gm_atlas_close(s->atlas);
-    *s = (gm_stage){0};
+    *s = (gm_setup){0};
 }
 
-gm_shape gm_stage_shape(const gm_stage *s)
+gm_shape gm_setup_shape(const gm_setup *s)
 {
     return (gm_shape){s->info->n_moe_layers, s->info->n_experts, s->info->n_chosen,
                       s->info->layer_of_moe, s->info->digest,    s->info->config_digest};
 }
 
-void gm_stage_put(const gm_stage *s, gm_json_out *json)
+void gm_setup_put(const gm_setup *s, gm_json_out *json)
 {
     gm_json_put_string(json, "model", s->info->folder);
     gm_json_put_string(json, "model_digest", s->info->digest);
     gm_json_put_string(json, "config_digest", s->info->config_digest);
     gm_json_put_string(json, "numerics", gm_numerics_name(s->info->numerics));
     gm_json_put_string(json, "kernels", s->info->kernels);
-    gm_stage_put_chat(s, json);
+    gm_setup_put_chat(s, json);
     gm_json_open_object(json, "sampling");
     gm_json_put_f64(json, "temperature", s->sampling.temperature);
     gm_json_put_i64(json, "top_k", s->sampling.top_k);
@@ -275,13 +275,13 @@ void gm_stage_put(const gm_stage *s, gm_json_out *json)
     gm_json_close_object(json);
 }
 
-void gm_stage_put_chat_options(const gm_stage_options *o, gm_json_out *json)
+void gm_setup_put_chat_options(const gm_setup_options *o, gm_json_out *json)
 {
     const gm_chat_options options = chat_options(o);
     gm_chat_put(&options, o->chat_date, json);
 }
 
-void gm_stage_put_chat(const gm_stage *s, gm_json_out *json)
+void gm_setup_put_chat(const gm_setup *s, gm_json_out *json)
 {
     if (s->chat.name[0] == '\0') return;
     const gm_chat_options options = chat_options(s->options);
@@ -289,7 +289,7 @@ void gm_stage_put_chat(const gm_stage *s, gm_json_out *json)
     gm_chat_put(&options, s->chat.date, json);
 }
 
-gm_edit gm_stage_edit(const gm_plan *plan)
+gm_edit gm_setup_edit(const gm_plan *plan)
 {
     gm_edit edit = {.bias = plan->bias,
                     .mode = (gm_edit_mode)plan->mode,
@@ -299,7 +299,7 @@ gm_edit gm_stage_edit(const gm_plan *plan)
     return edit;
 }
 
-gm_status gm_stage_prepare(const gm_stage *s, gm_continuation *c, const gm_prompt *prompt,
+gm_status gm_setup_prepare(const gm_setup *s, gm_continuation *c, const gm_prompt *prompt,
                            uint64_t stream, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -317,9 +317,9 @@ out:
     return status;
 }
 
-gm_continue_options gm_stage_continue(const gm_stage *s, const gm_edit *edits, size_t n)
+gm_continue_options gm_setup_continue(const gm_setup *s, const gm_edit *edits, size_t n)
 {
-    const gm_stage_options *o = s->options;
+    const gm_setup_options *o = s->options;
     return (gm_continue_options){.threads = (int)o->threads,
                                  .batch = (size_t)o->batch,
                                  .edits = edits,
