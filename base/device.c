@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_INDEX = 1023 };
+enum { MAX_INDEX = 1023 };
 
 gm_status gm_device_parse(gm_device *out, const char *name, gm_error *err)
 {
@@ -18,7 +18,7 @@ gm_status gm_device_parse(gm_device *out, const char *name, gm_error *err)
     const bool numbered =
         !cpu && strncmp(name, "cuda:", 5) == 0 && name[5] >= '0' && name[5] <= '9';
     if (numbered) n = strtol(name + 5, &end, 10);
-    if ((numbered && (*end != '\0' || n > MOST_INDEX)) ||
+    if ((numbered && (*end != '\0' || n > MAX_INDEX)) ||
         (!numbered && !cpu && strcmp(name, "cuda") != 0))
         return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu, cuda or cuda:N",
                        name);

@@ -8,7 +8,7 @@
 
 #include "base/base.h"
 
-enum { GM_ANY_GPU = -1, GM_MOST_GPUS = 64 };
+enum { GM_ANY_GPU = -1, GM_MAX_GPUS = 64 };
 
 typedef struct gm_device {
     bool cpu, gpu; /* which of them may be used; if both, the GPU if it can do the work */
@@ -21,7 +21,7 @@ gm_status gm_device_parse(gm_device *out, const char *name, gm_error *err) GM_MU
 /* The GPUs of a machine that a build can use. */
 typedef struct gm_gpus {
     int n;
-    int index[GM_MOST_GPUS];
+    int index[GM_MAX_GPUS];
     bool none; /* n is 0 because there is no driver, or it sees no GPU */
 } gm_gpus;
 

@@ -10,7 +10,7 @@
 
 /* Most threads of a parallel region that the caller begins without num_threads; one when the caller
  * is in a team already, because regions do not nest. */
-static inline size_t gm_most_threads(void)
+static inline size_t gm_max_threads(void)
 {
 #ifdef _OPENMP
     return omp_get_active_level() < omp_get_max_active_levels() ? (size_t)omp_get_max_threads() : 1;

@@ -17,8 +17,8 @@
 #include "cluster/usage.h"
 
 typedef struct gm_fit_options {
-    bool by_subset;     /* the trace was narrowed to documents of some subsets */
-    int64_t min_tokens; /* and to those of so many tokens; part.h */
+    bool by_subset;     /* documents of some subsets alone were selected */
+    int64_t min_tokens; /* and those of so many tokens or more; atlas_selection.h */
     gm_usage_kind usage;
     gm_metric metric;
     int n_neighbors; /* the document itself counted */

@@ -167,8 +167,8 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     GM_TRY(gm_atlas_open_trace(&fitted, atlas, c->trace, err));
     GM_TRY(gm_trace_open(&news, news_path, err));
     GM_TRY(check_trace(atlas, news, news_path, c->any_model, err));
-    const gm_trace_choice same = {.layer = atlas->layer_of_moe, .n_layers = atlas->n_layers};
-    GM_TRY(gm_trace_narrow(news, &same, err));
+    const gm_trace_selection same = {.layer = atlas->layer_of_moe, .n_layers = atlas->n_layers};
+    GM_TRY(gm_trace_select(news, &same, err));
     GM_TRY(gm_usage_read(&of_fitted, fitted, options.usage, NULL, err));
     GM_TRY(gm_usage_read(&of_news, news, options.usage, NULL, err));
     placed = gm_alloc(of_news.n, sizeof *placed);

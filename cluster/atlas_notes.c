@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/version.h"
 #include "cluster/cluster_verdict.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 #include "cluster/summary.h"
@@ -40,7 +40,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     const gm_languages *spoken = &analysis->words.languages;
     gm_json_out out = {0};
     gm_json_open_object(&out, NULL);
-    gm_status status = gm_part_put(&out, trace, options, err);
+    gm_status status = gm_atlas_selection_put(&out, trace, options, err);
     put_choice(&out, "usage", GM_USAGE_CHOICES, options->usage);
     put_choice(&out, "metric", GM_METRIC_CHOICES, options->metric);
     gm_json_put_i64(&out, "n_neighbors", options->n_neighbors);

@@ -5,7 +5,7 @@
 #include "cluster/page_assets.h"
 #include "cluster/page_data.h"
 #include "cluster/page_quality.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 #include "cluster/summary.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
     gm_usage_kind kind;
     gm_text part = {0};
     gm_status status = gm_from_atlas_usage(&kind, atlas, err);
-    if (status == GM_OK) status = gm_part_say(&part, atlas, err);
+    if (status == GM_OK) status = gm_atlas_selection_describe(&part, atlas, err);
     if (status != GM_OK) goto out;
     const bool counts = kind == GM_USAGE_COUNTS;
     gm_html_raw(page, "<header>\n");
@@ -300,7 +300,7 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
     /* the texts take what the footer, which says how long they are, will leave */
     put_footer(&footer, atlas, options, options->trace ? &documents : NULL, AUTO_SNIPPET);
     const size_t used = page->text.n + footer.text.n + END_BYTES,
-                 limit = options->most_bytes ? options->most_bytes : GM_REPORT_MOST_BYTES;
+                 limit = options->most_bytes ? options->most_bytes : GM_REPORT_MAX_BYTES;
     GM_TRY(put_snippets(page, options, limit > used ? limit - used : 0, &snippet, err));
     put_footer(page, atlas, options, options->trace ? &documents : NULL, snippet);
     GM_TRY(gm_html_end(page, err));

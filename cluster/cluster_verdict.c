@@ -115,7 +115,7 @@ static void say_density(gm_json_out *out, const gm_assessment *f)
 static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atlas,
                               gm_atlas_groups by, double whole, gm_error *err)
 {
-    enum { MOST_NAMED = 3 };
+    enum { MAX_NAMED = 3 };
     size_t *all, n_lost = 0;
     gm_status status = gm_atlas_noise_by(&all, atlas, by, err);
     if (status != GM_OK) return status;
@@ -123,16 +123,16 @@ static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas
     for (size_t g = 0; g < by.n; g++) {
         double share = (double)noise[g] / (double)all[g];
         if (!(all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)) continue;
-        if (n_lost++ < MOST_NAMED)
+        if (n_lost++ < MAX_NAMED)
             say(out, GM_VERDICT_DOUBT, "noise",
                 "Of the %zu documents of %s %s, %.0f %% are in no cluster (of all: %.0f %%); "
                 "the clusters say nothing about them",
                 all[g], kind, by.name[g], 100 * share, 100 * whole);
     }
-    if (n_lost > MOST_NAMED)
+    if (n_lost > MAX_NAMED)
         say(out, GM_VERDICT_DOUBT, "noise",
-            "The same holds for %zu more %s%s; noise_by_%s has them", n_lost - MOST_NAMED, kind,
-            gm_plural(n_lost - MOST_NAMED), kind);
+            "The same holds for %zu more %s%s; noise_by_%s has them", n_lost - MAX_NAMED, kind,
+            gm_plural(n_lost - MAX_NAMED), kind);
     gm_free(all);
     return GM_OK;
 }

@@ -7,7 +7,7 @@
 #include "cluster/cluster_verdict.h"
 #include "cluster/counterpart.h"
 #include "cluster/from_atlas.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
 #include "formats/shape.h"
@@ -397,8 +397,8 @@ static gm_status compare(comparison *c, const char *column, gm_error *err)
         GM_TRY(gm_grouping_of_atlas(&c->second, c->other, key, err));
         GM_TRY(gm_from_atlas_usage(&c->usage[1], c->other, err));
     }
-    GM_TRY(gm_part_say(&c->part[0], c->atlas, err));
-    if (c->other) GM_TRY(gm_part_say(&c->part[1], c->other, err));
+    GM_TRY(gm_atlas_selection_describe(&c->part[0], c->atlas, err));
+    if (c->other) GM_TRY(gm_atlas_selection_describe(&c->part[1], c->other, err));
     GM_TRY(gm_grouping_of_atlas(&c->first, c->atlas, key, err));
     GM_TRY(gm_side_by_side_find(&c->s, &c->first, &c->second, err));
     GM_TRY(gm_from_atlas_usage(&c->usage[0], c->atlas, err));

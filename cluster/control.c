@@ -8,8 +8,8 @@
 
 /* Tokens by number of occurrences have a place each; rarer ones beyond share those of the most
  * frequent, which they hardly change. */
-enum { MOST_PLACES = 8192, EPOCHS = 200 };
-static const uint32_t MOST_TOKENS = 1 << 26; /* in a vocabulary, of which there are arrays */
+enum { MAX_PLACES = 8192, EPOCHS = 200 };
+static const uint32_t MAX_TOKENS = 1 << 26; /* in a vocabulary, of which there are arrays */
 
 const char *gm_control_basis_name(gm_control_basis basis)
 {
@@ -32,9 +32,9 @@ typedef struct occurrences {
 
 static gm_status add(occurrences *o, uint32_t token, uint32_t document, gm_error *err)
 {
-    if (token >= MOST_TOKENS)
+    if (token >= MAX_TOKENS)
         return gm_fail(err, GM_EFORMAT, "the trace has a token with id %u, expected less than %u",
-                       token, MOST_TOKENS);
+                       token, MAX_TOKENS);
     if (o->n == o->cap) {
         size_t cap = o->cap ? 2 * o->cap : 1 << 16;
         occurrence *more = gm_grow(o->at, o->n, cap, sizeof *more);
@@ -112,7 +112,7 @@ static gm_status make_rows(float **rows, size_t *dim, const occurrences *o, size
     for (size_t i = 0; i < o->n; i++) all[o->at[i].token].n++;
     qsort(all, o->n_tokens, sizeof *all, by_frequency);
     while (n < o->n_tokens && all[n].n > 0) n++;
-    *dim = n < MOST_PLACES ? n : MOST_PLACES;
+    *dim = n < MAX_PLACES ? n : MAX_PLACES;
     if (n == 0) *dim = 1;
     for (size_t i = 0; i < n; i++) place[all[i].token] = (uint32_t)(i % *dim);
     *rows = gm_alloc2(m, *dim, sizeof **rows);

@@ -12,13 +12,13 @@
 #include <string.h>
 
 enum {
-    W = GM_EIGEN_WIDTH, /* columns of the block */
-    A_PASS = 4,         /* vectors that one block finds */
-    DEGREE = 32,        /* of the Chebyshev filter */
-    CHUNK = 4096,       /* rows that are summed together */
-    AT_ONCE = 512,      /* rows that a thread takes */
-    SMALL = 32,         /* up to here the dense matrix is solved at once */
-    ALONE = 2048,       /* up to here one thread is faster than waking others */
+    W = GM_EIGEN_WIDTH,  /* columns of the block */
+    PER_PASS = 4,        /* vectors that one block finds */
+    DEGREE = 32,         /* of the Chebyshev filter */
+    CHUNK = 4096,        /* rows that are summed together */
+    ROWS_PER_TASK = 512, /* rows that a thread takes */
+    SMALL = 32,          /* up to here the dense matrix is solved at once */
+    SERIAL_ROWS = 2048,  /* up to here one thread is faster than several */
     MAX_SWEEPS = 60
 };
 
@@ -37,9 +37,9 @@ typedef struct eigen {
 static void apply(const eigen *e, double *out, const double *in, const double *old, double alpha,
                   double beta, double gamma)
 {
-#pragma omp parallel for schedule(dynamic, 1) if (e->n > ALONE)
-    for (size_t i = 0; i < e->n; i += AT_ONCE) {
-        size_t end = i + AT_ONCE < e->n ? i + AT_ONCE : e->n;
+#pragma omp parallel for schedule(dynamic, 1) if (e->n > SERIAL_ROWS)
+    for (size_t i = 0; i < e->n; i += ROWS_PER_TASK) {
+        size_t end = i + ROWS_PER_TASK < e->n ? i + ROWS_PER_TASK : e->n;
         e->rows->apply(&e->s, i, end, out, in, old, alpha, beta, gamma);
     }
 }
@@ -47,7 +47,7 @@ static void apply(const eigen *e, double *out, const double *in, const double *o
 /* gram (W,W) = a' b: chunks of rows are summed apart, then one after another. */
 static void gram_of(const eigen *e, const double *a, const double *b, double gram[W * W])
 {
-#pragma omp parallel for schedule(static) if (e->n > ALONE)
+#pragma omp parallel for schedule(static) if (e->n > SERIAL_ROWS)
     for (size_t k = 0; k < e->n_chunks; k++) {
         size_t end = (k + 1) * CHUNK < e->n ? (k + 1) * CHUNK : e->n;
         e->rows->gram(k * CHUNK, end, a, b, e->partial + k * W * W);
@@ -60,9 +60,9 @@ static void gram_of(const eigen *e, const double *a, const double *b, double gra
 /* out = in q, q (W,W); `out` may be `in`. */
 static void multiply(const eigen *e, double *out, const double *in, const double q[W * W])
 {
-#pragma omp parallel for schedule(static) if (e->n > ALONE)
-    for (size_t i = 0; i < e->n; i += AT_ONCE)
-        e->rows->multiply(i, i + AT_ONCE < e->n ? i + AT_ONCE : e->n, out, in, q);
+#pragma omp parallel for schedule(static) if (e->n > SERIAL_ROWS)
+    for (size_t i = 0; i < e->n; i += ROWS_PER_TASK)
+        e->rows->multiply(i, i + ROWS_PER_TASK < e->n ? i + ROWS_PER_TASK : e->n, out, in, q);
 }
 
 static void remove_known(const eigen *e, double *x)
@@ -219,8 +219,8 @@ static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_r
     copy_out(vectors, m, m, q, n, n, 1, NULL);
 }
 
-/* Points in the order in which they are reached from the first one, so that what a row reads is
- * near what the rows beside it read. place (N), written, is the inverse. */
+/* Breadth-first order from the first point, so that what a row reads is near what the rows beside
+ * it read. place (N), written, is the inverse. */
 static void find_order(uint32_t *order, uint32_t *place, const gm_graph *g)
 {
     const uint32_t unseen = UINT32_MAX;
@@ -311,7 +311,7 @@ static void clear_room(eigen *e)
     gm_free(e->partial);
 }
 
-/* The m <= A_PASS leading vectors beside those that are known, to the first columns of x. */
+/* The m <= PER_PASS leading vectors beside those that are known, to the first columns of x. */
 static void run_pass(eigen *e, int m, double value[W], double tolerance, int max_rounds,
                      uint64_t seed, gm_eigen_report *report)
 {
@@ -356,8 +356,8 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
     GM_TRY(make_room(&e, graph, (size_t)m, err));
     GM_TRY(prepare(&e, graph, err));
     report->converged = true;
-    for (int first = 0; first < m; first += A_PASS) {
-        const int these = m - first < A_PASS ? m - first : A_PASS;
+    for (int first = 0; first < m; first += PER_PASS) {
+        const int these = m - first < PER_PASS ? m - first : PER_PASS;
         run_pass(&e, these, value, tolerance, max_rounds, seed, report);
         for (int c = 0; c < these; c++) report->value[first + c] = value[c];
         copy_out(vectors + first, (size_t)m, (size_t)these, e.x, n, W, 0, e.order);

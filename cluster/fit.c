@@ -8,7 +8,7 @@
 #include "cluster/cluster_verdict.h"
 #include "cluster/gpu.h"
 #include "cluster/map_options.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 #include "cluster/report.h"
 #include "cluster/summary.h"
 #include "formats/layer_list.h"
@@ -148,15 +148,15 @@ static gm_status open_trace(gm_trace **out, const fit_command *c, const char *pa
     int *layer = NULL;
     GM_TRY(gm_trace_open(out, path, err));
     const gm_trace_info *info = gm_trace_get_info(*out);
-    gm_trace_choice choice = {.subset = c->subsets.at,
-                              .n_subsets = c->subsets.n,
-                              .min_tokens = (uint32_t)c->how.min_tokens};
+    gm_trace_selection selection = {.subset = c->subsets.at,
+                                    .n_subsets = c->subsets.n,
+                                    .min_tokens = (uint32_t)c->how.min_tokens};
     layer = gm_alloc((size_t)info->n_layers, sizeof *layer);
     if (layer == NULL) GM_FAIL(GM_EMEM, "no memory for %d layers", info->n_layers);
-    GM_TRY(gm_layer_list_choose(layer, &choice.n_layers, &c->layer, info->layer_of_moe,
+    GM_TRY(gm_layer_list_choose(layer, &selection.n_layers, &c->layer, info->layer_of_moe,
                                 info->n_layers, err));
-    choice.layer = layer;
-    GM_TRY(gm_trace_narrow(*out, &choice, err));
+    selection.layer = layer;
+    GM_TRY(gm_trace_select(*out, &selection, err));
 out:
     gm_free(layer);
     return status;
@@ -212,7 +212,7 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
            atlas.n, gm_plural(atlas.n), atlas.n_clusters, gm_plural(atlas.n_clusters),
            100.0 * (double)gm_atlas_n_noise(&atlas) / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
-    GM_TRY(gm_part_say(&part, &atlas, err));
+    GM_TRY(gm_atlas_selection_describe(&part, &atlas, err));
     if (part.n > 0) gm_print_text(stdout, 0, part.at), putchar('\n');
     const gm_dimensions *d = &analysis.dimensions;
     if (d->dim > 2)

@@ -2,7 +2,7 @@
 #include "cluster/from_atlas.h"
 
 #include "base/json.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 
 #include <math.h>
 #include <string.h>
@@ -115,7 +115,7 @@ gm_status gm_from_atlas_options(gm_fit_options *out, const gm_atlas *atlas, gm_e
     gm_json *root = NULL;
     *out = gm_fit_defaults();
     GM_TRY(gm_json_parse(&root, atlas->parameters, strlen(atlas->parameters), where, err));
-    GM_TRY(gm_part_options(out, root, err));
+    GM_TRY(gm_atlas_selection_options(out, root, err));
     GM_TRY(get_map_options(out, root, err));
     out->cluster_dim = atlas->cluster_dim;
     GM_TRY(get_cluster_options(out, root, err));
@@ -421,7 +421,7 @@ gm_status gm_atlas_open_trace(gm_trace **out, const gm_atlas *atlas, const char 
                               gm_error *err)
 {
     gm_status status = gm_trace_open(out, path ? path : atlas->trace_path, err);
-    if (status == GM_OK) status = gm_part_take(*out, atlas, err);
+    if (status == GM_OK) status = gm_atlas_selection_apply(*out, atlas, err);
     if (status == GM_OK) status = gm_atlas_check_trace(atlas, *out, err);
     if (status == GM_OK) return GM_OK;
     gm_trace_close(*out);

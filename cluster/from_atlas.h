@@ -11,11 +11,11 @@
 #include "cluster/analysis.h"
 #include "formats/atlas.h"
 
-/* Was the atlas made of this trace, or of the part that this is (part.h): the same documents,
- * layers, experts and fingerprint? Errors: GM_EARG, saying what differs. */
+/* Was the atlas made of this trace, or was this selected from it (atlas_selection.h): the same
+ * documents, layers, experts and fingerprint? Errors: GM_EARG, saying what differs. */
 gm_status gm_atlas_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
     GM_MUST_USE;
-/* Open the atlas's trace, narrowed to the part that the atlas is of: `path`, or where that is NULL
+/* Open the atlas's trace, reduced to what the atlas is of: `path`, or where that is NULL
  * the one that the atlas names, which may have moved. Errors: those of gm_trace_open and the check,
  * which then say what to do. */
 gm_status gm_atlas_open_trace(gm_trace **out, const gm_atlas *atlas, const char *path,

@@ -173,14 +173,15 @@ static bool decide(knn_search *search, size_t q, gm_neighbour *best)
     gm_candidates_close(&search->candidates, q);
     for (size_t i = 0; i < candidates->n_listed[q]; i++) {
         /* Those that follow are at least this far. */
-        double least = gm_product_least(&search->product, self, (double)gm_candidate_s(list[i]));
+        double least =
+            gm_product_lower_bound(&search->product, self, (double)gm_candidate_s(list[i]));
         if (n == want && best[want - 1].s < least) return true;
         uint32_t j = gm_candidate_index(list[i]);
         gm_neighbour_insert(best, &n, want, (gm_neighbour){gm_points_squared(points, self, j), j});
     }
     /* And so are those that were dropped. */
     if (!isfinite(candidates->limit[q])) return true;
-    double least = gm_product_least(&search->product, self, (double)candidates->limit[q]);
+    double least = gm_product_lower_bound(&search->product, self, (double)candidates->limit[q]);
     return n == want && best[want - 1].s < least;
 }
 

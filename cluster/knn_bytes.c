@@ -17,8 +17,8 @@
 #include <stdatomic.h>
 
 enum {
-    LEAST_POINTS = 1024,
-    MOST_K = 64,
+    MIN_POINTS = 1024,
+    MAX_K = 64,
     GATHERED = 4096,
     AHEAD_ROWS = 2 * GM_BYTES_ROWS, /* two threads take blocks in turn */
     TOGETHER = 64,                  /* places whose lists are decided together */
@@ -49,7 +49,7 @@ typedef struct worker {
 
 bool gm_knn_bytes_can(const gm_points *points, int k)
 {
-    return points->isa >= GM_ISA_AMX && points->n >= LEAST_POINTS && k > 1 && k <= MOST_K &&
+    return points->isa >= GM_ISA_AMX && points->n >= MIN_POINTS && k > 1 && k <= MAX_K &&
            gm_bytes_can(points);
 }
 
@@ -258,7 +258,7 @@ static const double TINY = 1e-30; /* what floats lose where they are next to not
 static double find_enough(const byte_search *search, size_t q, const double *rough)
 {
     const gm_shortlist *lists = &search->lists;
-    gm_neighbour nearest[MOST_K] = {0};
+    gm_neighbour nearest[MAX_K] = {0};
     size_t n = 0;
     for (size_t i = 0; i < lists->n_listed[q]; i++)
         gm_neighbour_insert(nearest, &n, lists->want, (gm_neighbour){rough[i], (uint32_t)i});
@@ -298,7 +298,7 @@ static void decide_some(gm_knn *out, byte_search *search, common *c, size_t firs
         c->enough[q - first] = find_enough(search, q, c->rough + (q - first) * lists->room);
     measure_entries(c, search, first, end, c->exact, false, in_double);
     for (size_t q = first; q < end; q++) {
-        gm_neighbour best[MOST_K] = {0};
+        gm_neighbour best[MAX_K] = {0};
         const uint32_t i = search->order[q];
         done[i] = decide(search, c, q, first, best);
         if (done[i]) gm_knn_write_row(out, i, i, best, search->points->metric);

@@ -68,14 +68,14 @@ static gm_status keep_names(gm_languages *out, const named *groups, size_t n_gro
 {
     size_t n_bytes = sizeof OTHER;
     for (size_t g = 0; g < n_groups; g++) n_bytes += strlen(groups[g].name) + 1;
-    out->n = n_groups < GM_MOST_LANGUAGES ? n_groups : GM_MOST_LANGUAGES;
+    out->n = n_groups < GM_MAX_LANGUAGES ? n_groups : GM_MAX_LANGUAGES;
     out->name = gm_alloc(out->n, sizeof *out->name);
     out->texts = gm_alloc(n_bytes, 1);
     if (!out->name || !out->texts)
         return gm_fail(err, GM_EMEM, "no memory for %zu languages", n_groups);
     char *at = out->texts;
     for (size_t g = 0; g < out->n; g++) {
-        const bool rest = g + 1 == GM_MOST_LANGUAGES && n_groups > GM_MOST_LANGUAGES;
+        const bool rest = g + 1 == GM_MAX_LANGUAGES && n_groups > GM_MAX_LANGUAGES;
         const char *name = rest ? OTHER : groups[g].name;
         const size_t n = strlen(name) + 1;
         out->name[g] = memcpy(at, name, n);

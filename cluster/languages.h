@@ -7,7 +7,7 @@
 
 #include "cluster/usage.h"
 
-enum { GM_MOST_LANGUAGES = 255 }; /* the rarest beyond are one */
+enum { GM_MAX_LANGUAGES = 255 }; /* the rarest beyond are one */
 
 typedef struct gm_languages {
     uint16_t *code;    /* (N) in canonical order, below n; NULL: nothing is known */

@@ -23,12 +23,12 @@
 
 enum {
     GROUPS = 16,
-    BLOCK = 2048,            /* most points of a group that one thread takes at a time, */
-    FEW = 64,                /* and fewest: where some have many edges, others go on meanwhile */
-    AT_ONCE = 8,             /* steps of the lanes between two looks at which have arrived */
-    ALONE = 2000,            /* up to here one thread is faster than waking others */
-    MOST_PLACES = INT32_MAX, /* points by dimensions, which lanes number in 32 bits */
-    EVERY = 32               /* epochs between two looks at which is faster */
+    BLOCK = 2048,           /* most points of a group that one thread takes at a time, */
+    FEW = 64,               /* and fewest: where some have many edges, others go on meanwhile */
+    STEPS_PER_CHECK = 8,    /* steps of the lanes between two looks at which have arrived */
+    SERIAL_POINTS = 2000,   /* up to here one thread is faster than several */
+    MAX_PLACES = INT32_MAX, /* points by dimensions, which lanes number in 32 bits */
+    EVERY = 32              /* epochs between two looks at which is faster */
 };
 static const float NEVER = 1e-9f;       /* visits an epoch, of what fills a list of edges up */
 static const size_t FAR_APART = 100000; /* from so many points on places are fetched ahead */
@@ -130,7 +130,7 @@ static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, con
 static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_layout_step *step)
 {
     for (size_t l = 0; l < GM_LANES; l++)
-        for (int s = AT_ONCE; s < 2 * AT_ONCE && s < lanes->left[l]; s++)
+        for (int s = STEPS_PER_CHECK; s < 2 * STEPS_PER_CHECK && s < lanes->left[l]; s++)
             __builtin_prefetch(d->at + (size_t)(step[lanes->next[l] + s] >> 1) * d->dim);
 }
 
@@ -149,7 +149,8 @@ static void move_all(const descent *d, const gm_layout_step *step, const float *
         }
         if (arrived == n) return;
         if (far) fetch_ahead(d, &lanes, step);
-        gm_lanes_move(&lanes, AT_ONCE, step, inverse, d->at, (int)d->dim, &d->forces, d->job->isa);
+        gm_lanes_move(&lanes, STEPS_PER_CHECK, step, inverse, d->at, (int)d->dim, &d->forces,
+                      d->job->isa);
     }
 }
 
@@ -213,7 +214,7 @@ typedef struct pace {
 
 static bool go_alone(const pace *p, size_t n, int epoch)
 {
-    if (n <= ALONE || epoch % EVERY == 1) return true;
+    if (n <= SERIAL_POINTS || epoch % EVERY == 1) return true;
     return epoch % EVERY == 2 ? false : p->alone_s <= p->together_s;
 }
 
@@ -292,12 +293,12 @@ static bool make_thread_room(descent *d, size_t t, most_edges most)
 {
     gm_step_room *room = &d->room[t];
     const int draws = d->job->negative_rate;
-    d->steps[t] = gm_alloc(gm_steps_most(most.of_block, draws), sizeof *d->steps[t]);
+    d->steps[t] = gm_alloc(gm_steps_max(most.of_block, draws), sizeof *d->steps[t]);
     room->draws = gm_alloc(most.of_point, sizeof *room->draws);
     room->due = gm_alloc(most.of_point + GM_EDGES, sizeof *room->due);
-    room->random = gm_alloc(gm_steps_most(most.of_point, draws), sizeof *room->random);
+    room->random = gm_alloc(gm_steps_max(most.of_point, draws), sizeof *room->random);
     if (d->job->density)
-        d->inverse[t] = gm_alloc(gm_steps_most(most.of_block, draws), sizeof *d->inverse[t]);
+        d->inverse[t] = gm_alloc(gm_steps_max(most.of_block, draws), sizeof *d->inverse[t]);
     return d->steps[t] && room->draws && room->due && room->random &&
            (d->inverse[t] || !d->job->density);
 }
@@ -355,7 +356,7 @@ static void begin_epoch(descent *d)
 gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t n = job->graph->n, n_threads = gm_most_threads();
+    const size_t n = job->graph->n, n_threads = gm_max_threads();
     pace p = {0};
     descent d = {.job = job,
                  .dim = (size_t)job->dim,
@@ -366,9 +367,9 @@ gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
                             .b = (float)job->b,
                             .repulsion = (float)job->repulsion,
                             .alpha = (float)job->learning_rate}};
-    if (n > (size_t)(MOST_PLACES / job->dim))
+    if (n > (size_t)(MAX_PLACES / job->dim))
         GM_FAIL(GM_EARG, "the layout has %zu points in %d dimensions, expected at most %d points",
-                n, job->dim, MOST_PLACES / job->dim);
+                n, job->dim, MAX_PLACES / job->dim);
     GM_TRY(make_room(&d, n_threads, err));
 
     for (d.epoch = 1; d.epoch < job->n_epochs; d.epoch++) {

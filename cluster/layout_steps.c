@@ -14,7 +14,7 @@
 
 enum { TOGETHER = 16 }; /* steps copied, and random numbers drawn, at once, needed or not */
 
-size_t gm_steps_most(size_t n_edges, int draws_a_visit)
+size_t gm_steps_max(size_t n_edges, int draws_a_visit)
 {
     /* No visit of an edge that is due every t epochs owes more than t + 1 epochs' draws, rate/t
      * each; two pulls come with them, and one for rounding. */

@@ -34,11 +34,11 @@ typedef struct gm_edge_list {
 typedef struct gm_step_room {
     int32_t *draws;         /* (most edges) */
     uint32_t *due;          /* (most edges, and GM_EDGES) */
-    gm_layout_step *random; /* gm_steps_most of them */
+    gm_layout_step *random; /* gm_steps_max of them */
 } gm_step_room;
 
 /* No point with n edges has more steps, and the terminator. */
-size_t gm_steps_most(size_t n_edges, int draws_a_visit);
+size_t gm_steps_max(size_t n_edges, int draws_a_visit);
 
 /* Write the steps of point `self` to out; returns how many. Every edge that is due pulls twice, as
  * (i,j) and as (j,i) in the serial descent, then its random points push. `state` is where the

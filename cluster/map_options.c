@@ -49,7 +49,7 @@ void gm_map_choices_apply(const gm_map_choices *c, const gm_map_targets *to)
 void gm_option_table_add(gm_option_table *table, const gm_opt *rows)
 {
     for (; rows->kind != GM_OPT_END_; rows++) {
-        assert(table->n < GM_MOST_OPTIONS);
+        assert(table->n < GM_MAX_OPTIONS);
         table->row[table->n++] = *rows;
     }
     table->row[table->n] = *rows;

@@ -32,10 +32,10 @@ gm_status gm_map_choices_check(const gm_map_choices *c, const gm_umap_options *u
 void gm_map_choices_apply(const gm_map_choices *c, const gm_map_targets *to);
 
 /* A table of options put together from parts. */
-enum { GM_MOST_OPTIONS = 64 };
+enum { GM_MAX_OPTIONS = 64 };
 
 typedef struct gm_option_table {
-    gm_opt row[GM_MOST_OPTIONS + 1]; /* GM_OPT_END_ after the last */
+    gm_opt row[GM_MAX_OPTIONS + 1]; /* GM_OPT_END_ after the last */
     size_t n;
 } gm_option_table;
 

@@ -94,7 +94,7 @@ static double look_at_map(uint32_t *near, const uint32_t *space, size_t k, const
 
 static void list_strangers(ranking *r, size_t q, const uint32_t *near, const uint32_t *space)
 {
-    const double error = -gm_product_least(&r->product, r->row[q], 0); /* either way */
+    const double error = -gm_product_lower_bound(&r->product, r->row[q], 0); /* either way */
     stranger *list = r->list + q * r->k;
     for (size_t i = 0; i < r->k; i++) {
         if (is_among(space, r->k, near[i])) continue;

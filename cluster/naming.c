@@ -3,7 +3,7 @@
 
 #include "text/script.h"
 
-enum { AT_ONCE = 4096 }; /* texts read */
+enum { BATCH = 4096 }; /* texts read */
 
 void gm_naming_clear(gm_words_of *words)
 {
@@ -57,8 +57,8 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     size_t *end = gm_alloc(n + 1, sizeof *end); /* of what was read before each document */
     *out = (gm_words_of){0};
     if (!text || !n_bytes || !end) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);
-    for (size_t i = 0; i < n; i += AT_ONCE) { /* in the trace's order, so chunk after chunk */
-        const size_t here = n - i < AT_ONCE ? n - i : AT_ONCE;
+    for (size_t i = 0; i < n; i += BATCH) { /* in the trace's order, so chunk after chunk */
+        const size_t here = n - i < BATCH ? n - i : BATCH;
         GM_TRY(gm_words_read_texts(trace, i, here, &all, end + i + 1, err));
         if (progress) gm_progress_set(progress, (double)(i + here));
     }

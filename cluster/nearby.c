@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { MOST_CENTRES = 64, AT_ONCE = 128 /* points */, PANELS = AT_ONCE / 16 };
+enum { MAX_CENTRES = 64, BATCH = 128 /* points */, PANELS = BATCH / 16 };
 enum { SAMPLE = 8192 /* the first points */, ROUNDS = 3 };
 
 /* What a thread works with. */
@@ -22,7 +22,7 @@ static void assign(uint8_t *nearest, const gm_product *product, const gm_product
                    size_t first, size_t n, worker *w, void *packed)
 {
     const size_t n_centres = centres->points->n;
-    uint32_t row[MOST_CENTRES];
+    uint32_t row[MAX_CENTRES];
     for (uint32_t c = 0; c < n_centres; c++) row[c] = c;
     for (size_t p = 0; p < PANELS; p++) gm_product_pack(product, first, n, p, packed);
     gm_product_block(centres, row, n_centres, packed, n, w->scratch, w->dot);
@@ -46,9 +46,9 @@ static gm_status assign_all(uint8_t *nearest, const gm_product *product, const g
         void *packed = gm_alloc(1, gm_product_packed_bytes(product));
         if (!w || !packed) atomic_store(&no_memory, true);
 #pragma omp for schedule(dynamic, 1)
-        for (size_t i = 0; i < n; i += AT_ONCE)
+        for (size_t i = 0; i < n; i += BATCH)
             if (w && packed)
-                assign(nearest, product, centres, i, n - i < AT_ONCE ? n - i : AT_ONCE, w, packed);
+                assign(nearest, product, centres, i, n - i < BATCH ? n - i : BATCH, w, packed);
         gm_free(w);
         gm_free(packed);
     }
@@ -78,7 +78,7 @@ static void move_centre(gm_points *centres, size_t c, const gm_points *points,
 /* Some of the points, as the first centres: at and norm the caller's. */
 static gm_status make_centres(gm_points *out, const gm_points *points, gm_error *err)
 {
-    const size_t n = points->n < MOST_CENTRES ? points->n : MOST_CENTRES;
+    const size_t n = points->n < MAX_CENTRES ? points->n : MAX_CENTRES;
     *out = (gm_points){.metric = points->metric,
                        .n = n,
                        .columns = points->columns,
@@ -102,7 +102,7 @@ gm_status gm_nearby_order(uint32_t *order, const gm_points *points, gm_error *er
     const size_t n = points->n, n_sample = n < SAMPLE ? n : SAMPLE;
     gm_points centres = {0};
     gm_product product = {0}, of_centres = {0}; /* of floats, by any instruction set */
-    size_t begin[MOST_CENTRES + 1] = {0};
+    size_t begin[MAX_CENTRES + 1] = {0};
     uint8_t *nearest = gm_alloc(n, sizeof *nearest);
     if (nearest == NULL) GM_FAIL(GM_EMEM, "no memory to order %zu points", n);
     GM_TRY(make_centres(&centres, points, err));

@@ -12,7 +12,7 @@ enum {
     LINKS = 16, /* of a point */
     SPARE = 16  /* candidates beyond k whose distances are computed again */
 };
-static const double LEAST_RECALL = 0.95; /* without a warning */
+static const double MIN_RECALL = 0.95; /* without a warning */
 
 int gm_neighbours_effort(const gm_neighbour_options *options)
 {
@@ -37,7 +37,7 @@ double gm_neighbours_seconds(const gm_neighbour_options *options, size_t n, size
     /* of a thread, for a pair and dimension: NOTES.md's 1.9 and 12.3 s of two threads */
     const double each = gm_isa_best() >= GM_ISA_AMX ? 1.4e-12 : 9e-12;
     if (!gm_neighbours_exact(options, n, dim)) return 0;
-    return each * (double)n * (double)n * (double)dim / (double)gm_most_threads();
+    return each * (double)n * (double)n * (double)dim / (double)gm_max_threads();
 }
 
 static float rough_distance(const void *space, uint32_t i, uint32_t j)
@@ -189,7 +189,7 @@ out:
 
 void gm_neighbours_advise(const gm_knn *knn)
 {
-    if (knn->n_checked > 0 && !(knn->recall >= LEAST_RECALL))
+    if (knn->n_checked > 0 && !(knn->recall >= MIN_RECALL))
         gm_warn("only %.1f %% of the nearest neighbours were found (measured on %zu points); raise "
                 "--effort (%zu), or use the slower --neighbours exact",
                 100 * knn->recall, knn->n_checked, knn->effort);

@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <math.h>
 
-/* Up to so many values one thread is faster than waking others. */
-enum { ALONE = 1 << 15 };
+/* Up to so many values one thread is faster than several. */
+enum { SERIAL_NUMBERS = 1 << 15 };
 
 enum { MIDDLE_OF = 1024 }; /* points */
 
@@ -134,7 +134,7 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
         GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
 
     size_t n_zero = 0, n_wrong = 0;
-#pragma omp parallel for schedule(static) reduction(+ : n_wrong, n_zero) if (n * d > ALONE)
+#pragma omp parallel for schedule(static) reduction(+ : n_wrong, n_zero) if (n * d > SERIAL_NUMBERS)
     for (size_t i = 0; i < n; i++) {
         const float *row = row_of(from, i);
         const double size = checked_size(row, d, metric);

@@ -236,7 +236,7 @@ static double half_error(const gm_product *p, size_t i)
     return ((double)p->dim + 8) * (p->unit * reach * reach + 0x1p-120);
 }
 
-double gm_product_least(const gm_product *product, size_t i, double s)
+double gm_product_lower_bound(const gm_product *product, size_t i, double s)
 {
     if (product->half == NULL) return s - float_error(product, i);
     double rounded = s - half_error(product, i);

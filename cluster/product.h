@@ -53,10 +53,9 @@ void gm_product_pack(const gm_product *product, size_t first, size_t n, size_t p
 void gm_product_block(const gm_product *product, const uint32_t *row, size_t n_rows,
                       const void *packed, size_t n, void *scratch, float *dot);
 
-/* The least that the squared distance (gm_points_squared) of point i to another one can be
- * whose approximate one, gm_dots's `distances` of their product and norms, is s. With products of
- * floats that is s less an error which does not depend on s, and is the most in the other
- * direction as well. */
-double gm_product_least(const gm_product *product, size_t i, double s);
+/* A lower bound of the squared distance (gm_points_squared) of point i to another one whose
+ * approximate distance, gm_dots's `distances` of their product and norms, is s. With products of
+ * floats it is s less an error which does not depend on s; s plus that is an upper bound. */
+double gm_product_lower_bound(const gm_product *product, size_t i, double s);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFAULT_HEATMAPS = 40, PATH_BYTES = 4096, MOST_SNIPPET = 100000 };
+enum { DEFAULT_HEATMAPS = 40, PATH_BYTES = 4096, MAX_SNIPPET = 100000 };
 
 static gm_status write_page(const gm_atlas *atlas, const gm_report_options *options, gm_error *err)
 {
@@ -134,7 +134,7 @@ out:
 gm_status gm_report_write(const gm_atlas *atlas, const gm_report_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t most = options->most_heatmaps > 0 ? (size_t)options->most_heatmaps : DEFAULT_HEATMAPS;
+    size_t most = options->max_heatmaps > 0 ? (size_t)options->max_heatmaps : DEFAULT_HEATMAPS;
     if (options->html) GM_TRY(write_page(atlas, options, err));
     if (options->figures) GM_TRY(write_figures(atlas, options, most, err));
 out:
@@ -146,10 +146,10 @@ gm_status gm_report_read_snippets(int *snippet, const char *text, gm_error *err)
     int64_t n = 0;
     *snippet = -1;
     if (text == NULL || strcmp(text, "auto") == 0) return GM_OK;
-    if (strcmp(text, "none") != 0 && (!gm_parse_i64(text, &n) || n < 1 || n > MOST_SNIPPET))
+    if (strcmp(text, "none") != 0 && (!gm_parse_i64(text, &n) || n < 1 || n > MAX_SNIPPET))
         return gm_fail(err, GM_EARG,
                        "--snippets is '%s', expected auto, none or a number from 1 to %d", text,
-                       MOST_SNIPPET);
+                       MAX_SNIPPET);
     *snippet = (int)n;
     return GM_OK;
 }

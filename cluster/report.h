@@ -5,7 +5,7 @@
 #include "formats/atlas.h"
 #include "formats/trace.h"
 
-#define GM_REPORT_MOST_BYTES 5000000u
+#define GM_REPORT_MAX_BYTES 5000000u
 
 typedef struct gm_report_options {
     const char *html;    /* page to write; NULL: none */
@@ -13,13 +13,13 @@ typedef struct gm_report_options {
     const char *figures; /* folder for map-clusters, map-subsets and cluster-NN pictures;
                             made when it is missing; NULL: none */
     const char *ending;  /* of the pictures in `figures`: "png" (NULL) or "svg" */
-    int most_heatmaps;   /* clusters, largest first, that get a heatmap picture; 0: 40 */
+    int max_heatmaps;    /* clusters, largest first, that get a heatmap picture; 0: 40 */
     bool replace;        /* existing files are replaced */
     gm_trace *trace;     /* what the atlas was made from, for what the page tells of single
                             documents: beginnings of texts, shares of experts; NULL: not there */
     int snippet;         /* characters of each text on the page; 0: no text; -1: 160, or as many
                             as fit into most_bytes */
-    size_t most_bytes;   /* of the page; 0: GM_REPORT_MOST_BYTES */
+    size_t most_bytes;   /* of the page; 0: GM_REPORT_MAX_BYTES */
 } gm_report_options;
 
 /* Could it be written, as far as that can be said before the work? The folder of pictures is made.

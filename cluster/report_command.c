@@ -63,7 +63,7 @@ int gm_cluster_report(int argc, char **argv)
     if (status != GM_OK) goto out;
     usage = false;
     how.ending = ending ? "svg" : "png";
-    how.most_heatmaps = (int)heatmaps;
+    how.max_heatmaps = (int)heatmaps;
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
     if (how.html) GM_TRY(open_trace(&trace, atlas, trace_path, &err));
     how.trace = trace;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LEAST_SIZE = 5 };
+enum { MIN_SIZE = 5 };
 
 static void exclude_isolated(gm_clustering *c, const gm_graph *graph)
 {
@@ -105,7 +105,7 @@ void gm_rerun_advise(const gm_clustering *c, const gm_hdbscan_options *used, con
 static size_t in_proportion(size_t size, size_t from, size_t to)
 {
     size_t scaled = (size_t)round((double)size * (double)to / (double)from);
-    return scaled > LEAST_SIZE ? scaled : size < LEAST_SIZE ? size : LEAST_SIZE;
+    return scaled > MIN_SIZE ? scaled : size < MIN_SIZE ? size : MIN_SIZE;
 }
 
 gm_hdbscan_options gm_rerun_scale(const gm_hdbscan_options *used, size_t from, size_t to)

@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/cluster_verdict.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
 #include "text/terminal.h"
@@ -31,7 +31,7 @@ static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
 static gm_status print_part(const gm_atlas *atlas, gm_error *err)
 {
     gm_text sentence = {0};
-    gm_status status = gm_part_say(&sentence, atlas, err);
+    gm_status status = gm_atlas_selection_describe(&sentence, atlas, err);
     if (status == GM_OK && sentence.n > 0) gm_print_text(stdout, 0, sentence.at), putchar('\n');
     gm_text_clear(&sentence);
     return status;

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, LEAST_POINTS = 15, SIDE_BY_SIDE = 10000 };
+enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, MIN_POINTS = 15, SIDE_BY_SIDE = 10000 };
 
 /* ---- points that run ---- */
 
@@ -187,7 +187,7 @@ gm_status gm_stability_find(gm_stability *out, const gm_stability_input *in, gm_
     if (!found.seed_jaccard || !found.half_jaccard)
         GM_FAIL(GM_EMEM, "no memory for the stability of %zu clusters", C);
     for (size_t s = 0; s < 3; s++) GM_TRY(pick_points(&set[s], in, s == 2, s > 0 ? 2 : 1, err));
-    if (set[2].m < LEAST_POINTS) n_halves = 0; /* no map to speak of */
+    if (set[2].m < MIN_POINTS) n_halves = 0; /* no map to speak of */
     for (size_t s = 0; s < 1 + n_halves; s++) GM_TRY(prepare(&set[s], in, err));
     for (size_t s = 0; s < GM_N_RESEEDS; s++)
         runs[s] = (run){.set = &set[0], .seed = in->umap->seed + 1 + s, .figures = &found.seed[s]};

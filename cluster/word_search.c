@@ -62,8 +62,8 @@ static gm_status read_words(gm_word_search *out, finder *f, const gm_opt_list *a
         const char *stem = gm_stem(f->stemmer, word, &n);
         GM_TRY(gm_vocabulary_add(f->stems, stem, n, &id, err));
         if (id < out->n_words) continue;
-        if (out->n_words == GM_MOST_WORDS)
-            GM_FAIL(GM_EARG, "expected at most %d words", GM_MOST_WORDS);
+        if (out->n_words == GM_MAX_WORDS)
+            GM_FAIL(GM_EARG, "expected at most %d words", GM_MAX_WORDS);
         out->word[out->n_words] = gm_copy_text(word, strlen(word));
         if (out->word[out->n_words++] == NULL) GM_FAIL(GM_EMEM, "no memory for the words");
     }

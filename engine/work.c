@@ -7,7 +7,7 @@
 enum { WORK_BUFFERS = 28 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
-static const uint64_t MOST_ROUTED_BYTES = (uint64_t)288 << 20;
+static const uint64_t MAX_ROUTED_BYTES = (uint64_t)288 << 20;
 
 static size_t larger(size_t a, size_t b)
 {
@@ -95,7 +95,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics,
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     const gm_buf routed = gm_buf_spread_rows(GM_F32, 1, rows * k, d);
     const size_t from = sizes->norms ? 1 : gm_whole_rows(e, k, threads);
-    const bool whole = sizes->norms || (rows >= from && gm_buf_bytes(&routed) <= MOST_ROUTED_BYTES);
+    const bool whole = sizes->norms || (rows >= from && gm_buf_bytes(&routed) <= MAX_ROUTED_BYTES);
     const size_t apart = whole ? from - 1 : rows;
     const size_t given_apart = gm_arch_norms_apart(arch) ? rows : 0;
     const size_t global_positions = arch->global.n_kv_heads > 0 ? positions : 0;

@@ -25,10 +25,10 @@ gm_status gm_canvas_begin(gm_canvas *canvas, gm_picture_kind kind, int width, in
                           gm_text *bytes, gm_error *err)
 {
     *canvas = (gm_canvas){.kind = kind, .bytes = bytes};
-    if (width < MIN_PIXELS || width > GM_MOST_PIXELS || height < MIN_PIXELS ||
-        height > GM_MOST_PIXELS)
+    if (width < MIN_PIXELS || width > GM_MAX_PIXELS || height < MIN_PIXELS ||
+        height > GM_MAX_PIXELS)
         return gm_fail(err, GM_EARG, "picture of %d x %d pixels, expected %d to %d each way", width,
-                       height, MIN_PIXELS, GM_MOST_PIXELS);
+                       height, MIN_PIXELS, GM_MAX_PIXELS);
 
     canvas->surface = kind == GM_PICTURE_SVG
                           ? cairo_svg_surface_create_for_stream(take_bytes, canvas, width, height)

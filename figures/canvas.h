@@ -23,10 +23,10 @@ typedef struct gm_canvas {
     char lacking[64]; /* the first text that the fonts cannot write, escaped; "": none */
 } gm_canvas;
 
-enum { GM_MOST_PIXELS = 20000 }; /* of a picture, either way */
+enum { GM_MAX_PIXELS = 20000 }; /* of a picture, either way */
 
 /* Begin a white picture; its bytes are appended to *bytes by gm_canvas_end.
- * Errors: GM_EARG for a size outside 16..GM_MOST_PIXELS, GM_EMEM. */
+ * Errors: GM_EARG for a size outside 16..GM_MAX_PIXELS, GM_EMEM. */
 gm_status gm_canvas_begin(gm_canvas *canvas, gm_picture_kind kind, int width, int height,
                           gm_text *bytes, gm_error *err) GM_MUST_USE;
 

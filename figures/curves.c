@@ -19,8 +19,8 @@ enum {
     SMALL = 13, /* texts, in pixels: numbers and labels; axes; panels */
     MIDDLE = 14,
     LARGE = 15,
-    MOST_LABELS = 64,
-    MOST_DRAWN = 400
+    MAX_LABELS = 64,
+    MAX_DRAWN = 400
 };
 
 static const double PI = 3.14159265358979;
@@ -185,13 +185,13 @@ static void draw_points(gm_canvas *c, const plane *p, const gm_curve_point *q, s
 
 /* What labels should not cover, in pixels of the plane. */
 typedef struct drawn {
-    gm_box at[MOST_DRAWN];
+    gm_box at[MAX_DRAWN];
     size_t n;
 } drawn;
 
 static void add_drawn(drawn *d, double x, double y, double width, double height)
 {
-    if (d->n < MOST_DRAWN) d->at[d->n++] = (gm_box){x, y, width, height, x, y};
+    if (d->n < MAX_DRAWN) d->at[d->n++] = (gm_box){x, y, width, height, x, y};
 }
 
 static void add_points(drawn *d, const plane *p, const gm_curve_point *q, size_t n, bool joined)
@@ -224,13 +224,13 @@ static const gm_text_style LEVEL_STYLE = {
 static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
 {
     enum { APART = 9 };
-    gm_box box[MOST_LABELS];
-    const gm_curve_point *of[MOST_LABELS];
+    gm_box box[MAX_LABELS];
+    const gm_curve_point *of[MAX_LABELS];
     drawn d = {.n = 0};
     gm_text_style style = {.size = SMALL, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
     size_t n = 0, n_line = 0;
     double width, height, x, y;
-    for (size_t i = 0; i < q->n_line + q->n_mark && n < MOST_LABELS; i++) {
+    for (size_t i = 0; i < q->n_line + q->n_mark && n < MAX_LABELS; i++) {
         const gm_curve_point *at = i < q->n_line ? &q->line[i] : &q->mark[i - q->n_line];
         if (!is_point(at) || at->label == NULL) continue;
         gm_canvas_measure(c, at->label, &style, &width, &height);

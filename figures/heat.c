@@ -161,9 +161,9 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
 
     double page = f->width ? f->width : 1500, n = f->n_panels;
     grid g = {.rows = f->rows, .cols = f->cols};
-    double most_x = (GM_MOST_PIXELS - MARGIN) / n - AXIS_LEFT - MARGIN;
+    double most_x = (GM_MAX_PIXELS - MARGIN) / n - AXIS_LEFT - MARGIN;
     double above = TITLE_HEIGHT + PANEL_TITLE, below = AXIS_BELOW + BAR;
-    double most_y = GM_MOST_PIXELS - above - below;
+    double most_y = GM_MAX_PIXELS - above - below;
     const double part = (page - 2 * MARGIN) / n - AXIS_LEFT - MARGIN; /* of the page, a panel's */
     g.cell_x = cell_size(f->cols, part, most_x);
     g.cell_y = cell_size(f->rows, f->height ? f->height - above - below : 560, most_y);

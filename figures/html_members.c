@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MOST_COLUMNS = 8, NAME_BYTES = 160 };
+enum { MAX_COLUMNS = 8, NAME_BYTES = 160 };
 
 static void put_value(gm_html *page, const gm_json *v);
 
@@ -27,9 +27,9 @@ static void put_items(gm_html *page, const gm_json *list)
 /* A list of objects with the same members: a table with a row for each. */
 static void put_objects(gm_html *page, const gm_json *list)
 {
-    const char *header[MOST_COLUMNS];
+    const char *header[MAX_COLUMNS];
     int n = 0;
-    for (const gm_json *v = gm_json_first(gm_json_first(list)); v && n < MOST_COLUMNS;
+    for (const gm_json *v = gm_json_first(gm_json_first(list)); v && n < MAX_COLUMNS;
          v = gm_json_next(v))
         header[n++] = gm_json_key(v);
     gm_html_table_begin(page, NULL, header, n);
@@ -93,7 +93,7 @@ static void put_members(gm_html *page, const gm_json *object, const char *prefix
         if (gm_json_kind_of(v) == GM_JSON_OBJECT) {
             strncat(name, ".", sizeof name - strlen(name) - 1);
             put_members(page, v, name, meaning);
-        } else if (holds_objects(v) && gm_json_n_items(gm_json_first(v)) > MOST_COLUMNS) {
+        } else if (holds_objects(v) && gm_json_n_items(gm_json_first(v)) > MAX_COLUMNS) {
             put_numbered(page, v, name, meaning);
         } else {
             gm_html_cell(page, name);

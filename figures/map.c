@@ -7,11 +7,11 @@
 #include <string.h>
 
 enum { DEFAULT_WIDTH = 1600, DEFAULT_HEIGHT = 1200, MARGIN = 40, TITLE_HEIGHT = 74 };
-enum { MOST_HEIGHT = DEFAULT_HEIGHT - TITLE_HEIGHT - MARGIN }; /* of a plot */
-#define FILLED 0.96                            /* of the plot's width or height, by points */
-enum { MOST_CIRCLES = 5000, LAYER_SCALE = 2 }; /* of an SVG; pixels of a picture in it, each way */
+enum { MAX_HEIGHT = DEFAULT_HEIGHT - TITLE_HEIGHT - MARGIN }; /* of a plot */
+#define FILLED 0.96                           /* of the plot's width or height, by points */
+enum { MAX_CIRCLES = 5000, LAYER_SCALE = 2 }; /* of an SVG; pixels of a picture in it, each way */
 /* Of labels beside the plot. */
-enum { COLUMN = 280, GAP = 8, LEAST_LINE = 13, MOST_LINE = 26, MOST_LABEL_BYTES = 512 };
+enum { COLUMN = 280, GAP = 8, MIN_LINE = 13, MAX_LINE = 26, MAX_LABEL_BYTES = 512 };
 
 /* The plot's place on the canvas and the map from data to pixels. */
 typedef struct plot {
@@ -57,10 +57,10 @@ static double choose_height(const gm_map_figure *f, double width)
 {
     double middle[2], span[2];
     find_bounds(f, middle, span);
-    const double labels = MOST_LINE * ceil(0.5 * (double)f->n_labels); /* in two columns */
-    const double names = f->legend ? MOST_LINE * (double)f->n_groups : 0;
+    const double labels = MAX_LINE * ceil(0.5 * (double)f->n_labels); /* in two columns */
+    const double names = f->legend ? MAX_LINE * (double)f->n_groups : 0;
     const double least = fmax(DEFAULT_HEIGHT / 2.0, fmax(labels, names));
-    return fmin(fmax(least, width * span[1] / span[0]), MOST_HEIGHT);
+    return fmin(fmax(least, width * span[1] / span[0]), MAX_HEIGHT);
 }
 
 static double px(const plot *p, float x)
@@ -121,7 +121,7 @@ static void draw_points_as_picture(gm_canvas *canvas, const plot *p, const gm_ma
 static double line_height(double room, size_t n, size_t *shown)
 {
     const size_t column = (n + 1) / 2; /* labels in the fuller one */
-    double line = fmin(MOST_LINE, fmax(LEAST_LINE, room / (double)column));
+    double line = fmin(MAX_LINE, fmax(MIN_LINE, room / (double)column));
     size_t most = 2 * (size_t)floor(room / line);
     *shown = n < most ? n : most;
     return line;
@@ -131,7 +131,7 @@ static double line_height(double room, size_t n, size_t *shown)
 static void put_words(gm_canvas *canvas, double x, double y, const char *text,
                       const gm_text_style *style)
 {
-    char words[MOST_LABEL_BYTES];
+    char words[MAX_LABEL_BYTES];
     gm_text_style whole = *style;
     whole.max_width = 0;
     snprintf(words, sizeof words, "%s", text);
@@ -224,7 +224,7 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     cairo_stroke(canvas.cr);
 
     fit(&p, f);
-    if (kind == GM_PICTURE_SVG && f->n > MOST_CIRCLES)
+    if (kind == GM_PICTURE_SVG && f->n > MAX_CIRCLES)
         draw_points_as_picture(&canvas, &p, f);
     else
         draw_points(&canvas, &p, f);

@@ -38,10 +38,9 @@
  *            scales; /layer holds model layers
  *   /trace_layer i32: all MoE layers of the trace, of which /layer are some or all. Files without
  *            it are of all, whatever their schema
- *   /parameters, /quality: an attribute for each figure, and all of them as `json`. Of a part of a
- *            trace (gm_trace_choice) the parameters name the `layers`, the `subsets`, the
- *            `min_tokens`, and how many documents the trace has, `trace_documents`; those that were
- *            not chosen by are missing
+ *   /parameters, /quality: an attribute for each figure, and all of them as `json`. Of a
+ *            gm_trace_selection the parameters name the `layers`, the `subsets`, the `min_tokens`
+ *            that were given, and how many documents the trace has, `trace_documents`
  *   root attributes: schema, the trace's fingerprint, the model, the command, provenance
  */
 #ifndef GM_ATLAS_H

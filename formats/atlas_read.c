@@ -62,7 +62,7 @@ static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *
     gm_status status = GM_OK;
     int64_t L, E, K;
     GM_TRY(gm_h5_check_schemas(file, "gm-atlas", 1, GM_ATLAS_SCHEMA, schema, err));
-    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, GM_MOST_LAYERS, &L, err));
+    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, GM_MAX_LAYERS, &L, err));
     GM_TRY(gm_h5_get_i64(file, "n_experts", 1, UINT16_MAX, &E, err));
     GM_TRY(gm_h5_get_i64(file, "n_chosen", 1, E, &K, err));
     atlas->n_layers = (int)L;
@@ -177,10 +177,10 @@ static gm_status read_trace_layers(hid_t file, open_atlas *open, gm_error *err)
         GM_TRY(gm_h5_read_all(file, &any, &open->arena, &layer, &n, err));
         atlas->trace_layer = layer;
     }
-    if (n < (uint64_t)atlas->n_layers || n > GM_MOST_LAYERS)
+    if (n < (uint64_t)atlas->n_layers || n > GM_MAX_LAYERS)
         status = gm_h5_fail(err, GM_ESHAPE, file,
                             "'/trace_layer' has %" PRIu64 " layers, expected %d to %d", n,
-                            atlas->n_layers, GM_MOST_LAYERS);
+                            atlas->n_layers, GM_MAX_LAYERS);
     atlas->n_trace_layers = status == GM_OK ? (int)n : 0;
 out:
     return status;

@@ -3,7 +3,7 @@
 
 #include "formats/h5_filter.h"
 
-enum { AT_ONCE = 16, AT_ONCE_BYTES = 8 << 20 }; /* chunks, and bytes of rows, in memory packed */
+enum { BATCH = 16, BATCH_BYTES = 8 << 20 }; /* chunks, and bytes of rows, in memory packed */
 
 static bool packed_as_ours(hid_t list, bool *shuffle)
 {
@@ -40,7 +40,7 @@ void gm_h5_chunks_find(gm_h5_set *set, hid_t list)
 /* The packed bytes of up to n chunks from row `first` on, one after another; returns how many
  * are there, no longer than packing makes them. */
 static size_t fetch(const gm_h5_set *set, uint64_t first, size_t n, uint8_t *packed, size_t bound,
-                    size_t size[AT_ONCE])
+                    size_t size[BATCH])
 {
     for (size_t i = 0; i < n; i++) {
         hsize_t at[GM_H5_MAX_RANK] = {first + i * set->chunk_rows}, bytes = 0;
@@ -60,18 +60,18 @@ gm_status gm_h5_chunks_read(const gm_h5_set *set, uint64_t first, size_t n, uint
 {
     gm_status status = GM_OK;
     size_t chunk_bytes = set->chunk_rows * set->row_bytes, n_chunks = n / set->chunk_rows;
-    size_t at_once = (size_t)AT_ONCE_BYTES / chunk_bytes;
-    at_once = at_once > AT_ONCE ? AT_ONCE : at_once < 2 ? 2 : at_once;
-    if (at_once > n_chunks) at_once = n_chunks;
-    size_t bound = gm_h5_pack_bound(chunk_bytes), size[AT_ONCE];
+    size_t batch = (size_t)BATCH_BYTES / chunk_bytes;
+    batch = batch > BATCH ? BATCH : batch < 2 ? 2 : batch;
+    if (batch > n_chunks) batch = n_chunks;
+    size_t bound = gm_h5_pack_bound(chunk_bytes), size[BATCH];
     bool whole = true;
     *n_read = 0;
-    uint8_t *packed = gm_alloc2(at_once, bound, 1);
-    uint8_t *scratch = set->shuffle ? gm_alloc2(at_once, chunk_bytes, 1) : NULL;
+    uint8_t *packed = gm_alloc2(batch, bound, 1);
+    uint8_t *scratch = set->shuffle ? gm_alloc2(batch, chunk_bytes, 1) : NULL;
     if (packed == NULL || (set->shuffle && scratch == NULL))
         GM_FAIL(GM_EMEM, "no memory to read '%s'", set->name);
     for (size_t done = 0; whole && done < n_chunks;) {
-        size_t wanted = n_chunks - done < at_once ? n_chunks - done : at_once, failed = AT_ONCE;
+        size_t wanted = n_chunks - done < batch ? n_chunks - done : batch, failed = BATCH;
         size_t here = fetch(set, first + *n_read, wanted, packed, bound, size);
         uint8_t *to = out + done * chunk_bytes;
 #pragma omp parallel for schedule(dynamic) reduction(min : failed) if (here > 1)

@@ -8,7 +8,7 @@ static gm_status refuse(const char *text, gm_error *err)
     return gm_fail(err, GM_EARG,
                    "--layers '%s': expected layers in ascending order, such as 1-26 or 1,3,5-8, "
                    "from 0 to %d",
-                   text, GM_MOST_LAYERS - 1);
+                   text, GM_MAX_LAYERS - 1);
 }
 
 gm_status gm_layer_list_parse(gm_layer_list *out, const char *text, gm_error *err)
@@ -26,7 +26,7 @@ gm_status gm_layer_list_parse(gm_layer_list *out, const char *text, gm_error *er
         int64_t first, last;
         if (gm_parse_i64_n(at, range ? dash : n, &first) &&
             gm_parse_i64_n(at + (range ? dash + 1 : 0), range ? n - dash - 1 : n, &last) &&
-            first >= next && last >= first && last < GM_MOST_LAYERS) {
+            first >= next && last >= first && last < GM_MAX_LAYERS) {
             out->range[out->n].first = (int)first;
             out->range[out->n++].last = (int)last;
             next = last + 1;

@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 
-enum { GM_MOST_LAYERS = 10000 };
+enum { GM_MAX_LAYERS = 10000 };
 
 typedef struct gm_layer_list {
     size_t n;

@@ -65,12 +65,12 @@ static const struct npy_type *find_type(const char *name)
     return NULL;
 }
 
-/* Columns one after the other become rows: a line of memory's worth of them at a time. */
+/* Columns one after the other become rows: a cache line of them at a time. */
 static gm_status take_columns(gm_matrix *out, const struct npy_type *type, const char *from,
                               gm_error *err)
 {
-    enum { AT_ONCE = 8 };
-    const size_t rows = out->rows, cols = out->cols, most = cols < AT_ONCE ? cols : AT_ONCE;
+    enum { BATCH = 8 };
+    const size_t rows = out->rows, cols = out->cols, most = cols < BATCH ? cols : BATCH;
     double *column = gm_alloc2(rows, most, sizeof *column); /* (n, rows) */
     if (column == NULL) return gm_fail(err, GM_EMEM, "no memory for columns of %zu numbers", rows);
     for (size_t first = 0; first < cols; first += most) {

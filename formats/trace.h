@@ -113,20 +113,21 @@ const gm_trace_info *gm_trace_get_info(const gm_trace *trace);
 const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace);
 uint64_t gm_trace_n_tokens(const gm_trace *trace); /* T; 0 when only counts were recorded */
 
-/* A part of a trace. */
-typedef struct gm_trace_choice {
+/* Some layers and some documents of a trace. */
+typedef struct gm_trace_selection {
     const int *layer; /* (n_layers) numbers of the model's layers, ascending */
     int n_layers;     /* 0: all */
     const char *const *subset;
     size_t n_subsets;    /* 0: the documents of all */
     uint32_t min_tokens; /* documents with fewer counted tokens are left out */
-} gm_trace_choice;
+} gm_trace_selection;
 
-/* From now on the trace is that part: info, samples, rows of counts, routing and tokens, and texts
- * are of the chosen layers and documents alone, in the order of the whole; subsets without a chosen
- * document are gone, and so are logits. Once for a trace; a choice of everything changes nothing.
- * Errors: GM_EARG for a layer or a subset that is not there, naming those that are; GM_EMEM. */
-gm_status gm_trace_narrow(gm_trace *trace, const gm_trace_choice *choice, gm_error *err)
+/* From now on the trace is the selection: info, samples, rows of counts, routing and tokens, and
+ * texts are of the selected layers and documents alone, in the order of the whole; subsets without
+ * a selected document are gone, and so are logits. Once for a trace; a selection of everything
+ * changes nothing. Errors: GM_EARG for a layer or a subset that is not there, naming those that
+ * are; GM_EMEM. */
+gm_status gm_trace_select(gm_trace *trace, const gm_trace_selection *selection, gm_error *err)
     GM_MUST_USE;
 /* As they were before. */
 const gm_trace_info *gm_trace_get_whole_info(const gm_trace *trace);

@@ -49,7 +49,7 @@ static gm_status verifier_init(verifier *v, gm_trace *trace, gm_trace_check *che
                     .L = (int)L,
                     .E = (int)E,
                     .K = (int)K,
-                    .n_threads = (int)gm_most_threads()};
+                    .n_threads = (int)gm_max_threads()};
     const size_t rows = info->level >= GM_RECORD_CHOICES ? ROWS_AT_ONCE : 0;
     v->expert = gm_alloc2(rows, L * K, sizeof *v->expert);
     v->gate = gm_alloc2(rows, L * K, sizeof *v->gate);

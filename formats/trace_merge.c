@@ -5,7 +5,7 @@
  */
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "base/cli.h"
-#include "formats/trace_parts.h"
+#include "formats/trace_shards.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -110,8 +110,8 @@ static gm_status copy_parts(gm_trace_writer *w, gm_trace *trace, gm_error *err)
     uint64_t text = 0;
     bool has_text = w->of.info->has_text;
     if (has_text) GM_TRY(gm_h5_column_append(&w->column[GM_COL_TEXT_OFFSET], &text, 1, err));
-    for (size_t i = 0; i < trace->n_parts; i++) {
-        GM_TRY(gm_trace_open_part(trace, i, err));
+    for (size_t i = 0; i < trace->n_shards; i++) {
+        GM_TRY(gm_trace_open_shard(trace, i, err));
         const gm_trace_file *f = &trace->open;
         for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++)
             if (f->set[c].id >= 0 && (gm_trace_is_virtual(c) || c == GM_COL_TEXT_BYTES))
@@ -134,7 +134,7 @@ static gm_status write_whole(const char *out, gm_trace *trace, const gm_trace_so
                            .sizes = trace->sizes,
                            .subset_name = trace->samples.subset_name,
                            .source = source,
-                           .n_sources = source ? trace->n_parts : 0};
+                           .n_sources = source ? trace->n_shards : 0};
     of.sizes.U = trace->samples.n_subsets;
     of.sizes.R = trace->skips.n;
     GM_TRY(gm_trace_recount(trace, err));
@@ -206,9 +206,9 @@ gm_status gm_trace_index(const char *out, const char *const *shards, size_t n, b
     if (source == NULL) GM_FAIL(GM_EMEM, "no memory for index '%s'", out);
     GM_TRY(gm_trace_open_list(&trace, shards, n, err));
     for (size_t i = 0; i < n; i++) {
-        GM_TRY(gm_trace_open_part(trace, i, err));
-        GM_TRY(path_from(out, trace->part[i].path, &arena, &source[i].file, err));
-        source[i].sizes = trace->part[i].sizes;
+        GM_TRY(gm_trace_open_shard(trace, i, err));
+        GM_TRY(path_from(out, trace->shard[i].path, &arena, &source[i].file, err));
+        source[i].sizes = trace->shard[i].sizes;
         source[i].digest = gm_arena_text(&arena, trace->open.digest, strlen(trace->open.digest));
         if (source[i].digest == NULL) GM_FAIL(GM_EMEM, "no memory for index '%s'", out);
     }

@@ -1,6 +1,6 @@
-/* trace_read.c - a trace for its readers: opening, and rows across its parts. */
+/* trace_read.c - a trace for its readers: opening, and rows across its shards. */
 #include "base/half.h"
-#include "formats/trace_parts.h"
+#include "formats/trace_shards.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -21,7 +21,7 @@ gm_status gm_trace_open(gm_trace **out, const char *path, gm_error *err)
     trace->head = trace->open = GM_TRACE_FILE_CLOSED;
     trace->is_shards = stat(path, &at) == 0 && S_ISDIR(at.st_mode);
     if (!trace->is_shards) GM_TRY(gm_trace_file_open(&trace->head, path, err));
-    GM_TRY(gm_trace_find_parts(trace, path, err));
+    GM_TRY(gm_trace_find_shards(trace, path, err));
     GM_TRY(gm_trace_read_samples(trace, err));
     *out = trace;
     trace = NULL;
@@ -102,28 +102,28 @@ size_t gm_trace_batch(const gm_trace *trace, uint64_t first, size_t most)
         const uint64_t left = gm_trace_n_tokens(trace) - first;
         return left < most ? (size_t)left : most;
     }
-    for (size_t i = 0; i < trace->n_parts; i++) {
-        uint64_t end = trace->part[i].token + trace->part[i].sizes.T;
+    for (size_t i = 0; i < trace->n_shards; i++) {
+        uint64_t end = trace->shard[i].token + trace->shard[i].sizes.T;
         if (first < end) return end - first < most ? (size_t)(end - first) : most;
     }
     return most;
 }
 
-static uint64_t first_of(const gm_trace_part *part, gm_trace_column column)
+static uint64_t first_of(const gm_trace_shard *shard, gm_trace_column column)
 {
     switch (column) {
-    case GM_COL_COUNTS: return part->document;
+    case GM_COL_COUNTS: return shard->document;
     case GM_COL_LOGITS:
-    case GM_COL_LOGITS_TOKEN: return part->logit;
-    default: return part->token;
+    case GM_COL_LOGITS_TOKEN: return shard->logit;
+    default: return shard->token;
     }
 }
 
-/* Rows of a column in one open part. */
+/* Rows of a column in one open shard. */
 typedef gm_status take_rows(void *out, size_t done, const gm_h5_set *set, uint64_t first, size_t n,
                             gm_error *err);
 
-/* Walk rows [first, first+n) of a column part by part; `done` of them before each. */
+/* Walk rows [first, first+n) of a column shard by shard; `done` of them before each. */
 static gm_status for_rows(gm_trace *trace, gm_trace_column column, uint64_t first, size_t n,
                           take_rows *take, void *out, gm_error *err)
 {
@@ -134,13 +134,14 @@ static gm_status for_rows(gm_trace *trace, gm_trace_column column, uint64_t firs
                        "rows %" PRIu64 " to %" PRIu64 " requested from '%s', which has %" PRIu64,
                        first, first + n, trace->head.path, rows);
     size_t done = 0;
-    for (size_t i = 0; i < trace->n_parts && done < n; i++) {
-        const gm_trace_part *part = &trace->part[i];
-        uint64_t begin = first_of(part, column), end = begin + gm_trace_rows(column, &part->sizes);
+    for (size_t i = 0; i < trace->n_shards && done < n; i++) {
+        const gm_trace_shard *shard = &trace->shard[i];
+        uint64_t begin = first_of(shard, column),
+                 end = begin + gm_trace_rows(column, &shard->sizes);
         uint64_t at = first + done;
         if (at >= end) continue;
         size_t here = end - at < n - done ? (size_t)(end - at) : n - done;
-        GM_TRY(gm_trace_open_part(trace, i, err));
+        GM_TRY(gm_trace_open_shard(trace, i, err));
         GM_TRY(take(out, done, &trace->open.set[column], at - begin, here, err));
         done += here;
     }
@@ -216,9 +217,9 @@ static gm_status take_experts(void *out, size_t done, const gm_h5_set *set, uint
     return take_converted((uint8_t *)to, set, first, n, sizeof *to, widen_experts, err);
 }
 
-/* ---- rows of a part of the trace ---- */
+/* ---- rows of a selection ---- */
 
-/* One row of the whole to one of the part: the chosen layers' blocks, or all of a row without
+/* One row of the whole to one of the selection: the chosen layers' blocks, or all of a row without
  * layers. */
 static void keep_layers(uint8_t *out, const uint8_t *row, const gm_trace_view *view, int rank,
                         size_t block)
@@ -231,9 +232,9 @@ static void keep_layers(uint8_t *out, const uint8_t *row, const gm_trace_view *v
         memcpy(out + l * block, row + view->layer[l] * block, block);
 }
 
-/* Rows [first, first + n) of the part, whose items take `item` bytes in memory. Stretches of the
- * whole are read, and of each its chosen rows are kept: rows that lie between them were in the same
- * chunks. */
+/* Rows [first, first + n) of the selection, whose items take `item` bytes in memory. Stretches of
+ * the whole are read, and of each its chosen rows are kept: rows that lie between them were in the
+ * same chunks. */
 static gm_status for_kept(gm_trace *trace, gm_trace_column column, uint64_t first, size_t n,
                           size_t item, take_rows *take, void *out, gm_error *err)
 {
@@ -341,10 +342,10 @@ gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float 
     if (logits) GM_TRY(for_rows(trace, GM_COL_LOGITS, first, n, take_halves, logits, err));
     if (token == NULL) goto out;
     GM_TRY(for_rows(trace, GM_COL_LOGITS_TOKEN, first, n, take_plain, token, err));
-    /* rows come from the parts, which count from 0 each */
+    /* rows come from the shards, which count from 0 each */
     for (size_t i = 0, p = 0; i < n; i++) {
-        while (first + i >= trace->part[p].logit + trace->part[p].sizes.S) p++;
-        token[i] += trace->part[p].token;
+        while (first + i >= trace->shard[p].logit + trace->shard[p].sizes.S) p++;
+        token[i] += trace->shard[p].token;
     }
 out:
     return status;
@@ -378,7 +379,7 @@ static gm_status check_texts(const char *text, size_t begin, const size_t *end, 
                       document + wrong);
 }
 
-/* Texts first.. of the open part, of which `document` is the first in the trace. */
+/* Texts first.. of the open shard, of which `document` is the first in the trace. */
 static gm_status take_texts(const gm_trace_file *f, size_t first, size_t n, size_t document,
                             gm_text *text, size_t *end, gm_error *err)
 {
@@ -407,20 +408,20 @@ static gm_status read_texts(gm_trace *trace, size_t first, size_t n, gm_text *te
     gm_status status = GM_OK;
     size_t done = 0;
     for (size_t p = 0; done < n; p++) {
-        const gm_trace_part *part = &trace->part[p];
-        const size_t at = first + done, part_end = (size_t)(part->document + part->sizes.N);
-        if (at >= part_end) continue;
-        const size_t here = part_end - at < n - done ? part_end - at : n - done;
-        GM_TRY(gm_trace_open_part(trace, p, err));
-        GM_TRY(
-            take_texts(&trace->open, at - (size_t)part->document, here, at, text, end + done, err));
+        const gm_trace_shard *shard = &trace->shard[p];
+        const size_t at = first + done, shard_end = (size_t)(shard->document + shard->sizes.N);
+        if (at >= shard_end) continue;
+        const size_t here = shard_end - at < n - done ? shard_end - at : n - done;
+        GM_TRY(gm_trace_open_shard(trace, p, err));
+        GM_TRY(take_texts(&trace->open, at - (size_t)shard->document, here, at, text, end + done,
+                          err));
         done += here;
     }
 out:
     return status;
 }
 
-/* Those of a part of the trace: stretches of at most n texts are read, and the chosen ones kept. */
+/* Those of a selection: stretches of at most n texts are read, and the chosen ones kept. */
 static gm_status keep_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
                             gm_error *err)
 {

@@ -1,11 +1,11 @@
 /* trace_samples.c - the columns of /samples and /corpus, read when a trace is opened and
- * joined over its parts: see trace_parts.h. */
-#include "formats/trace_parts.h"
+ * joined over its shards: see trace_shards.h. */
+#include "formats/trace_shards.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* Memory for the columns of /samples, filled part by part. */
+/* Memory for the columns of /samples, filled shard by shard. */
 typedef struct samples {
     uint64_t *offset;
     uint32_t *n_tokens, *bad;
@@ -156,11 +156,11 @@ gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err)
     if (skipped == NULL) GM_FAIL(GM_EMEM, "no memory for '/corpus/skipped'");
     GM_TRY(gm_h5_read_texts(head->id, &layout, &trace->arena, &trace->skips.name, NULL, err));
     GM_TRY(make_samples(trace, &s, err));
-    for (size_t i = 0; i < (trace->is_shards ? trace->n_parts : 1); i++) {
-        if (trace->is_shards) GM_TRY(gm_trace_open_part(trace, i, err));
+    for (size_t i = 0; i < (trace->is_shards ? trace->n_shards : 1); i++) {
+        if (trace->is_shards) GM_TRY(gm_trace_open_shard(trace, i, err));
         const gm_trace_file *f = trace->is_shards ? &trace->open : head;
-        uint64_t document = trace->is_shards ? trace->part[i].document : 0;
-        uint64_t token = trace->is_shards ? trace->part[i].token : 0;
+        uint64_t document = trace->is_shards ? trace->shard[i].document : 0;
+        uint64_t token = trace->is_shards ? trace->shard[i].token : 0;
         GM_TRY(read_samples_of(trace, f, document, token, &s, err));
         GM_TRY(read_skips(trace, f, skipped, err));
     }

@@ -2,7 +2,7 @@
  *
  * Every shard spells its own tokens; a trace of several has the spellings of all.
  */
-#include "formats/trace_parts.h"
+#include "formats/trace_shards.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -84,26 +84,26 @@ static bool same_entry(const gm_trace_spelling *a, size_t i, const gm_trace_spel
            memcmp(a->bytes + a->offset[i], b->bytes + b->offset[k], (size_t)n) == 0;
 }
 
-/* Add the spellings of one part to those of all, *all. */
-static gm_status join(gm_trace_spelling *all, const gm_trace_spelling *part, const char *where,
+/* Add the spellings of one shard to those of all, *all. */
+static gm_status join(gm_trace_spelling *all, const gm_trace_spelling *shard, const char *where,
                       gm_error *err)
 {
     gm_status status = GM_OK;
     gm_trace_spelling both = {0};
-    const size_t n = all->n, m = part->n;
-    GM_TRY(make_spelling(&both, n + m, (size_t)(all->offset[n] + part->offset[m]), err));
+    const size_t n = all->n, m = shard->n;
+    GM_TRY(make_spelling(&both, n + m, (size_t)(all->offset[n] + shard->offset[m]), err));
     both.n = 0;
     for (size_t i = 0, k = 0; i < n || k < m;) {
-        if (i < n && k < m && all->id[i] == part->id[k]) {
-            if (!same_entry(all, i, part, k))
+        if (i < n && k < m && all->id[i] == shard->id[k]) {
+            if (!same_entry(all, i, shard, k))
                 GM_FAIL(GM_EFORMAT, "'%s' spells token %u differently from the shards before it",
-                        where, part->id[k]);
+                        where, shard->id[k]);
             k++;
         }
-        if (k == m || (i < n && all->id[i] < part->id[k]))
+        if (k == m || (i < n && all->id[i] < shard->id[k]))
             add_entry(&both, all, i++);
         else
-            add_entry(&both, part, k++);
+            add_entry(&both, shard, k++);
     }
     gm_trace_spelling_clear(all);
     *all = both;
@@ -116,14 +116,14 @@ out:
 gm_status gm_trace_read_spelling(gm_trace *trace, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_trace_spelling all = {0}, part = {0};
+    gm_trace_spelling all = {0}, shard = {0};
     if (trace->spelling.offset) return GM_OK;
     GM_TRY(make_spelling(&all, 0, 0, err));
-    for (size_t i = 0; i < trace->n_parts; i++) {
-        GM_TRY(gm_trace_open_part(trace, i, err));
-        GM_TRY(read_file(&part, &trace->open, err));
-        GM_TRY(join(&all, &part, trace->open.path, err));
-        gm_trace_spelling_clear(&part);
+    for (size_t i = 0; i < trace->n_shards; i++) {
+        GM_TRY(gm_trace_open_shard(trace, i, err));
+        GM_TRY(read_file(&shard, &trace->open, err));
+        GM_TRY(join(&all, &shard, trace->open.path, err));
+        gm_trace_spelling_clear(&shard);
     }
     trace->n_spelt = all.n ? (size_t)all.id[all.n - 1] + 1 : 0;
     trace->spelt = gm_alloc(trace->n_spelt, sizeof *trace->spelt);
@@ -133,7 +133,7 @@ gm_status gm_trace_read_spelling(gm_trace *trace, gm_error *err)
     trace->spelling = all;
     all = (gm_trace_spelling){0};
 out:
-    gm_trace_spelling_clear(&part);
+    gm_trace_spelling_clear(&shard);
     gm_trace_spelling_clear(&all);
     return status;
 }

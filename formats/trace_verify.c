@@ -135,9 +135,9 @@ static gm_status check_digests(verifier *v, gm_error *err)
         if (strcmp(found, trace->head.digest) != 0)
             digest_differs(v, "the index", found, &trace->head);
     }
-    for (size_t i = 0; i < trace->n_parts; i++) {
-        GM_TRY(gm_trace_open_part(trace, i, err));
-        GM_TRY(gm_trace_file_digest(trace->part[i].path, found, err));
+    for (size_t i = 0; i < trace->n_shards; i++) {
+        GM_TRY(gm_trace_open_shard(trace, i, err));
+        GM_TRY(gm_trace_file_digest(trace->shard[i].path, found, err));
         char what[32];
         snprintf(what, sizeof what, "part %zu", i);
         if (strcmp(found, trace->open.digest) != 0) digest_differs(v, what, found, &trace->open);

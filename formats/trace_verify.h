@@ -3,7 +3,7 @@
 #ifndef GM_TRACE_VERIFY_H
 #define GM_TRACE_VERIFY_H
 
-#include "formats/trace_parts.h"
+#include "formats/trace_shards.h"
 
 /* What the checks find, in the order they are reported. */
 typedef enum gm_check_id {

@@ -1,7 +1,7 @@
 /* trace_write.c - writing one file of a trace, from a block or column by column. */
 #include "base/half.h"
 #include "formats/names.h"
-#include "formats/trace_parts.h"
+#include "formats/trace_shards.h"
 
 #include <inttypes.h>
 #include <string.h>

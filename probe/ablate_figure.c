@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_PANELS = 4, TITLE = 96 };
+enum { MAX_PANELS = 4, TITLE = 96 };
 
 /* Of the experts that were taken out alone. */
 static double largest(const gm_ablate *a, size_t g)
@@ -18,17 +18,17 @@ static double largest(const gm_ablate *a, size_t g)
 }
 
 /* All documents, and the groups that lose most without some expert; how many. */
-static size_t choose(const gm_ablate *a, size_t group[MOST_PANELS])
+static size_t choose(const gm_ablate *a, size_t group[MAX_PANELS])
 {
     size_t n = 1;
     group[0] = 0;
     for (size_t g = 1; g <= a->texts->n_groups; g++) {
         const double own = largest(a, g);
         if (!isfinite(own)) continue;
-        size_t at = n < MOST_PANELS ? n++ : MOST_PANELS;
+        size_t at = n < MAX_PANELS ? n++ : MAX_PANELS;
         for (; at > 1 && own > largest(a, group[at - 1]); at--)
-            if (at < MOST_PANELS) group[at] = group[at - 1];
-        if (at < MOST_PANELS) group[at] = g;
+            if (at < MAX_PANELS) group[at] = group[at - 1];
+        if (at < MAX_PANELS) group[at] = g;
     }
     return n;
 }
@@ -46,10 +46,10 @@ static int whole_words(const char *words, size_t most)
  */
 static void name_panel(char title[TITLE], const gm_ablate_texts *t, size_t group)
 {
-    enum { MOST_WORDS = 48 };
+    enum { MAX_WORDS = 48 };
     const char *name = group > 0 ? t->group_name[group - 1] : "all documents";
     const char *words = group > 0 && t->group_words ? t->group_words[group - 1] : "";
-    const int n = whole_words(words, MOST_WORDS);
+    const int n = whole_words(words, MAX_WORDS);
     snprintf(title, TITLE, "%s%.80s%s%.*s", n > 0 ? "cluster " : "", name, n > 0 ? ": " : "", n,
              words);
     if (gm_fonts_can(title)) return;
@@ -63,9 +63,9 @@ gm_status gm_ablate_figure(const gm_ablate *a, const char *path, bool replace, g
 {
     const gm_model_info *info = gm_model_get_info(a->model);
     const size_t LE = (size_t)info->n_moe_layers * (size_t)info->n_experts;
-    size_t group[MOST_PANELS];
-    char title[MOST_PANELS][TITLE];
-    gm_heat_panel panel[MOST_PANELS];
+    size_t group[MAX_PANELS];
+    char title[MAX_PANELS][TITLE];
+    gm_heat_panel panel[MAX_PANELS];
     const size_t n = choose(a, group);
     float *value = gm_alloc2(n, LE, sizeof *value);
     if (value == NULL) return gm_fail(err, GM_EMEM, "no memory for a picture");

@@ -20,7 +20,7 @@ enum { N_COLUMNS = sizeof column / sizeof *column, NLL_WITHOUT = 9, CHANGE, LOW,
 
 enum { NAME_CELLS = 24 }; /* of a group, printed */
 
-static const double MOST_FALSE = 0.05; /* of the changes that are called found */
+static const double FALSE_DISCOVERY_RATE = 0.05; /* of the changes that are called found */
 
 /* ---- as text ---- */
 
@@ -225,11 +225,12 @@ static void print_found(const gm_ablate *a)
     for (size_t i = 0; i < a->n_done * (a->texts->n_groups + 1); i++) {
         if (isnan(a->adjusted[i])) continue;
         n_tests++;
-        if (a->adjusted[i] <= MOST_FALSE) n_found++;
+        if (a->adjusted[i] <= FALSE_DISCOVERY_RATE) n_found++;
     }
     if (n_tests > 0)
         printf("%zu of %zu change%s %s significant at a false discovery rate of %g %%\n", n_found,
-               n_tests, gm_plural(n_tests), n_found == 1 ? "is" : "are", 100 * MOST_FALSE);
+               n_tests, gm_plural(n_tests), n_found == 1 ? "is" : "are",
+               100 * FALSE_DISCOVERY_RATE);
 }
 
 gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)

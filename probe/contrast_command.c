@@ -39,7 +39,7 @@ static const char DETAILS[] =
     "By layer, moved is the share of choices that is on other experts (half the sum of the\n"
     "absolute differences, over K), and more and less count the experts that differ.\n";
 
-static const double MOST_BIAS = 2; /* as a plan's log-ratio is clipped */
+static const double MAX_BIAS = 2; /* as a plan's log-ratio is clipped */
 
 typedef struct contrast_options {
     gm_opt_list a, b;        /* names of subsets */
@@ -69,7 +69,7 @@ typedef struct layer_change {
 static double bias_of(const gm_contrast_expert *e, double alpha)
 {
     if (!(e->p <= alpha)) return 0;
-    return fmax(-MOST_BIAS, fmin(MOST_BIAS, e->log_ratio));
+    return fmax(-MAX_BIAS, fmin(MAX_BIAS, e->log_ratio));
 }
 
 static void write_csv(FILE *to, const result *r)

@@ -30,11 +30,11 @@ static gm_status parse_layers(gm_import_options *o, gm_error *err)
     gm_layer_list list;
     gm_status status = gm_layer_list_parse(&list, o->layers, err);
     if (status != GM_OK) return status;
-    o->layer = gm_alloc(GM_MOST_LAYERS, sizeof *o->layer);
+    o->layer = gm_alloc(GM_MAX_LAYERS, sizeof *o->layer);
     for (size_t i = 0; o->layer && i < list.n; i++)
         for (int l = list.range[i].first; l <= list.range[i].last; l++) o->layer[o->n_layers++] = l;
     gm_layer_list_clear(&list);
-    return o->layer ? GM_OK : gm_fail(err, GM_EMEM, "no memory for %d layers", GM_MOST_LAYERS);
+    return o->layer ? GM_OK : gm_fail(err, GM_EMEM, "no memory for %d layers", GM_MAX_LAYERS);
 }
 
 static gm_status check(gm_import_options *o, int argc, gm_error *err)

@@ -38,9 +38,9 @@ static gm_status find_layers(gm_import *m, gm_error *err)
     const gm_model_info *info = m->model ? gm_model_get_info(m->model) : NULL;
     const int *layer = info ? info->layer_of_moe : m->o->layer; /* NULL: all */
     m->form.L = info ? (size_t)info->n_moe_layers : layer ? m->o->n_layers : m->form.A;
-    if (m->form.L > GM_MOST_LAYERS)
+    if (m->form.L > GM_MAX_LAYERS)
         return gm_fail(err, GM_EFORMAT, "'%s': its arrays have %zu layers, expected at most %d",
-                       m->where.at, m->form.L, GM_MOST_LAYERS);
+                       m->where.at, m->form.L, GM_MAX_LAYERS);
     m->layer = gm_alloc(m->form.L, sizeof *m->layer);
     if (m->layer == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu layers", m->form.L);
     for (size_t l = 0; l < m->form.L; l++) m->layer[l] = layer ? layer[l] : (int)l;

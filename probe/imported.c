@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-    MOST_DIMENSIONS = 3,
-    MOST_NUMBERS = 1 << 22, /* values of a line: base/json.h */
+    MAX_DIMENSIONS = 3,
+    MAX_NUMBERS = 1 << 22, /* values of a line: base/json.h */
     LARGEST_HALF = 65504
 };
 
@@ -19,7 +19,7 @@ enum {
 typedef struct flattening {
     const char *key, *where;
     const size_t *dim; /* (rank) */
-    size_t rank, at[MOST_DIMENSIONS];
+    size_t rank, at[MAX_DIMENSIONS];
     double *to; /* the next number */
 } flattening;
 
@@ -29,7 +29,7 @@ static gm_status wrong(const flattening *f, size_t depth, const char *found, con
                        gm_error *err)
 {
     char place[96] = "";
-    for (size_t i = 0, n = 0; i < depth && i < MOST_DIMENSIONS; i++)
+    for (size_t i = 0, n = 0; i < depth && i < MAX_DIMENSIONS; i++)
         n += (size_t)snprintf(place + n, sizeof place - n, "[%zu]", f->at[i]);
     return gm_fail(err, GM_EFORMAT, "'%s': '%s%s' %s, expected %s", f->where, f->key, place, found,
                    expected);
@@ -51,7 +51,7 @@ static gm_status flatten(flattening *f, const gm_json *value, size_t depth, gm_e
     }
     f->at[depth] = 0;
     for (const gm_json *item = gm_json_first(value); item; item = gm_json_next(item)) {
-        if (depth + 1 < f->rank && depth + 1 < MOST_DIMENSIONS) {
+        if (depth + 1 < f->rank && depth + 1 < MAX_DIMENSIONS) {
             GM_TRY(flatten(f, item, depth + 1, err));
         } else {
             *f->to = (double)NAN;
@@ -76,7 +76,7 @@ static gm_status take_array(gm_imported *out, const gm_json *line, const char *k
     size_t n = 1;
     if (value == NULL) return gm_fail(err, GM_EFORMAT, "'%s': '%s' is missing", where, key);
     for (size_t i = 0; i < rank; i++) n *= dim[i];
-    if (n > MOST_NUMBERS) n = MOST_NUMBERS; /* it has fewer, which is found before they end */
+    if (n > MAX_NUMBERS) n = MAX_NUMBERS; /* it has fewer, which is found before they end */
     if (n > out->n_numbers) {
         double *grown = gm_grow(out->number, 0, n, sizeof *grown);
         if (grown == NULL) return gm_fail(err, GM_EMEM, "'%s': no memory for '%s'", where, key);

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEAST_SHA_DIGITS = 8, SHA_DIGITS = 64 };
+enum { MIN_SHA_DIGITS = 8, SHA_DIGITS = 64 };
 
 static gm_status add(gm_passages *p, const gm_trace_samples *s, size_t document, double value,
                      gm_error *err)
@@ -49,7 +49,7 @@ static gm_status find_document(size_t *at, const char *name, const gm_trace_samp
             *at = i;
             return GM_OK;
         }
-    if (n >= LEAST_SHA_DIGITS && n <= SHA_DIGITS && strspn(name, "0123456789abcdef") == n)
+    if (n >= MIN_SHA_DIGITS && n <= SHA_DIGITS && strspn(name, "0123456789abcdef") == n)
         for (size_t i = s->n; i-- > 0;)
             if (begins_sha(s, i, name, n)) *at = i, found++;
     if (found > 1)

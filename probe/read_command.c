@@ -89,17 +89,17 @@ static gm_status fit(telling *t, const read_options *o, gm_error *err)
     const size_t chosen = p->n;
     uint64_t tokens = 0;
     for (size_t i = 0; i < p->n; i++) tokens += p->at[i].n;
-    while (!asked && p->n > 1 && tokens > GM_READING_MOST_BYTES / each) tokens -= p->at[--p->n].n;
-    if (tokens > GM_READING_MOST_BYTES / each)
+    while (!asked && p->n > 1 && tokens > GM_READING_MAX_BYTES / each) tokens -= p->at[--p->n].n;
+    if (tokens > GM_READING_MAX_BYTES / each)
         return gm_fail(err, GM_EARG,
                        "a page of %" PRIu64 " tokens would take %s, above the limit of %s; choose "
                        "fewer texts (--doc, --limit) or layers (--layer)",
                        tokens, gm_show_bytes(size, (double)each * (double)tokens),
-                       gm_show_bytes(most, GM_READING_MOST_BYTES));
+                       gm_show_bytes(most, GM_READING_MAX_BYTES));
     if (p->n < chosen)
         gm_warn("the page has %zu of %zu texts, since all of them would exceed %s; --layer leaves "
                 "room for more",
-                p->n, chosen, gm_show_bytes(most, GM_READING_MOST_BYTES));
+                p->n, chosen, gm_show_bytes(most, GM_READING_MAX_BYTES));
     return GM_OK;
 }
 

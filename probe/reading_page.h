@@ -17,7 +17,7 @@
 #include "figures/html.h"
 #include "probe/reading.h"
 
-enum { GM_READING_MOST_BYTES = 16 << 20 };
+enum { GM_READING_MAX_BYTES = 16 << 20 };
 
 typedef struct gm_reading_page {
     const char *trace; /* its file, for title and footer */

@@ -108,10 +108,10 @@ static inline gm_status read_attempt(void *folder, gm_error *err)
 static inline void check_digests(const char *from, const char *const (*change)[2], size_t n,
                                  size_t n_same)
 {
-    enum { MOST = 16 };
-    char digest[MOST + 1][65] = {""};
-    CHECK(n <= MOST);
-    for (size_t i = 0; i <= n && n <= MOST; i++) {
+    enum { MAX = 16 };
+    char digest[MAX + 1][65] = {""};
+    CHECK(n <= MAX);
+    for (size_t i = 0; i <= n && n <= MAX; i++) {
         gm_arch a;
         gm_error err = {0};
         if (i < n) copy_model("changed", from, change[i][0], change[i][1]);
@@ -119,7 +119,7 @@ static inline void check_digests(const char *from, const char *const (*change)[2
         gm_arch_digest(&a, digest[i]);
         gm_arch_clear(&a);
     }
-    for (size_t i = 0; i < n && n <= MOST; i++)
+    for (size_t i = 0; i < n && n <= MAX; i++)
         for (size_t j = i + 1; j <= n; j++)
             CHECK((strcmp(digest[i], digest[j]) == 0) == (i >= n - n_same));
 }

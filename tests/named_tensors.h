@@ -9,17 +9,17 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { GM_MOST_NAMED = 128 };
+enum { GM_MAX_NAMED = 128 };
 
 typedef struct named_tensors {
-    gm_tensor tensor[GM_MOST_NAMED]; /* their data borrowed */
-    char name[GM_MOST_NAMED][96];
+    gm_tensor tensor[GM_MAX_NAMED]; /* their data borrowed */
+    char name[GM_MAX_NAMED][96];
     size_t n;
 } named_tensors;
 
 static inline void name_tensor(named_tensors *all, const char *name, gm_tensor tensor)
 {
-    CHECK(all->n < GM_MOST_NAMED);
+    CHECK(all->n < GM_MAX_NAMED);
     snprintf(all->name[all->n], sizeof all->name[0], "%s", name);
     tensor.name = all->name[all->n];
     all->tensor[all->n++] = tensor;

@@ -103,7 +103,7 @@ gm_status gm_cuda_gpus_find(gm_gpus *out, gm_error *err)
     *out = (gm_gpus){0};
     gm_status status = count_devices(&n, &out->none, err);
     if (status != GM_OK) return status;
-    for (int i = 0; i < n && out->n < GM_MOST_GPUS; i++) {
+    for (int i = 0; i < n && out->n < GM_MAX_GPUS; i++) {
         if (look(&device, i, first.code == GM_OK ? &first : NULL) == GM_OK)
             out->index[out->n++] = i;
     }

@@ -73,7 +73,7 @@ double gm_bench_read_rate(gm_team *team, const gm_buf *memory)
 
 /* ---- a product ---- */
 
-static const double LEAST_SECONDS = 0.5; /* a core that slept takes a while to be fast */
+static const double MIN_SECONDS = 0.5; /* a core that slept takes a while to be fast */
 
 typedef struct product {
     const gm_kernel_product *how;
@@ -134,7 +134,7 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
     fill(&p.x);
     fill(&p.panels);
     const double begin = gm_now();
-    for (int i = 0; i < of->repeats || gm_now() - begin < LEAST_SECONDS; i++) {
+    for (int i = 0; i < of->repeats || gm_now() - begin < MIN_SECONDS; i++) {
         double start = gm_now();
         gm_team_run(team, false, multiply, &p);
         double rate = 2.0 * (double)m * (double)n * (double)k / (gm_now() - start);

@@ -199,14 +199,14 @@ out:
     return status;
 }
 
-enum { MOST_NAMES = 2 };
+enum { MAX_NAMES = 2 };
 
 /* Has every argument that is given by its name one that the filter knows, of no place given too? */
 static bool knows_names(const call *c)
 {
     for (size_t i = c->given->n_plain; i < c->given->n; i++) {
         bool known = false;
-        for (size_t p = c->given->n_plain; p < MOST_NAMES && c->names[p]; p++)
+        for (size_t p = c->given->n_plain; p < MAX_NAMES && c->names[p]; p++)
             known = known || gm_jnode_is(c->given->name[i], c->names[p]);
         if (!known) return false;
     }
@@ -220,7 +220,7 @@ gm_status gm_j_call_filter(gm_jrun *run, gm_jvalue *out, const gm_jnode *node, g
         const char *name;
         gm_status (*apply)(const call *, gm_jvalue *, gm_error *);
         size_t most; /* arguments */
-        const char *names[MOST_NAMES];
+        const char *names[MAX_NAMES];
     } filters[] = {
         {"trim", trim, 1, {"chars"}},
         {"string", string, 0, {0}},

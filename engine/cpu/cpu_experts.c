@@ -246,7 +246,7 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
 
 /* ---- moe_out ---- */
 
-enum { MOST_OUT = GM_OUT_PANELS * GM_PANEL };
+enum { MAX_OUT = GM_OUT_PANELS * GM_PANEL };
 
 /* Some columns of x of one row: the choices by rank, the scale, what all rows take (or the row's
  * share of it; or where it has a norm of its own, apart), the residual. `routed` (T K, ldr) and
@@ -263,7 +263,7 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     const float *scale = w->expert_scale.address; /* (E) or NULL */
     const float *share = gm_share_of(s, w);
     const float whole = w->moe >= 0 ? s->arch->shared_scale : 1.0f;
-    float sum[MOST_OUT];
+    float sum[MAX_OUT];
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
         for (size_t i = 0; i < chosen; i++) {
@@ -345,7 +345,7 @@ static void down_task(const gm_step *s, const gm_layer *w, size_t p, size_t n, f
 static void add_up(gm_worker *me, const gm_step *s, const gm_layer *w, size_t panels)
 {
     const gm_buf *routed = &s->work->routed;
-    float *always = gm_scratch_of(s, me), *scratch = always + (size_t)GM_MOST_ROWS * MOST_OUT;
+    float *always = gm_scratch_of(s, me), *scratch = always + (size_t)GM_MOST_ROWS * MAX_OUT;
     const size_t some = w->always.width ? GM_OUT_PANELS : panels;
     const size_t rows = w->always.width ? gm_even_rows(s->n_rows, w->always.down.cols) : 32;
     const size_t groups = (panels + some - 1) / some, blocks = (s->n_rows + rows - 1) / rows;

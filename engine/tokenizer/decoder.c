@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { MOST_STEPS = 64 };
+enum { MAX_STEPS = 64 };
 
 /* U+FFFD, for bytes that are not UTF-8. */
 static const char replacement[] = "\xEF\xBF\xBD";
@@ -392,8 +392,8 @@ static bool needs_all(const step *s)
 static gm_status add_step(gm_decoder *out, const gm_json *json, const char *type, const char *where,
                           gm_error *err)
 {
-    if (out->n == MOST_STEPS)
-        return gm_fail(err, GM_EFORMAT, "'%s': more than %d decoders", where, (int)MOST_STEPS);
+    if (out->n == MAX_STEPS)
+        return gm_fail(err, GM_EFORMAT, "'%s': more than %d decoders", where, (int)MAX_STEPS);
     step *grown = gm_grow(out->step, out->n, out->n + 1, sizeof *grown);
     if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory for a decoder");
     out->step = grown;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { MOST_STEPS = 64 };
+enum { MAX_STEPS = 64 };
 
 typedef enum step_kind { FORM, LOWERCASE, REPLACE_TEXT, REPLACE_REGEX, PREPEND, STRIP } step_kind;
 
@@ -107,8 +107,8 @@ gm_status gm_normalizer_load(gm_normalizer *out, const gm_json *json, const char
             GM_TRY(gm_normalizer_load(out, item, where, err));
         return GM_OK;
     }
-    if (out->n == MOST_STEPS)
-        GM_FAIL(GM_EFORMAT, "'%s': more than %d normalizers", where, (int)MOST_STEPS);
+    if (out->n == MAX_STEPS)
+        GM_FAIL(GM_EFORMAT, "'%s': more than %d normalizers", where, (int)MAX_STEPS);
     step *grown = gm_grow(out->step, out->n, out->n + 1, sizeof *grown);
     if (grown == NULL) GM_FAIL(GM_EMEM, "no memory for a normalizer");
     out->step = grown;

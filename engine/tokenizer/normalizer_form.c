@@ -18,7 +18,7 @@
 #include <string.h>
 
 /* A single character decomposes into at most 18 (U+FDFA). */
-enum { MOST_PER_CHAR = 18 };
+enum { MAX_PER_CHAR = 18 };
 
 static bool composes(gm_form form)
 {
@@ -36,10 +36,10 @@ static bool begins_stretch(gm_form form, uint32_t c)
 {
     if (c < 0x300) return true;
     if (is_compatible(form)) {
-        int32_t code[MOST_PER_CHAR];
+        int32_t code[MAX_PER_CHAR];
         int boundary = 0;
         utf8proc_ssize_t n = utf8proc_decompose_char(
-            (utf8proc_int32_t)c, code, MOST_PER_CHAR,
+            (utf8proc_int32_t)c, code, MAX_PER_CHAR,
             (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT), &boundary);
         if (n > 0) c = (uint32_t)code[0];
     }
@@ -82,8 +82,8 @@ static size_t stretch_stop(gm_form form, const gm_view *view, size_t start, bool
 /* Room for one more character's code points after `used` others. */
 static gm_status make_room(gm_normalizer_work *work, size_t used, gm_error *err)
 {
-    if (work->code_cap - used >= MOST_PER_CHAR) return GM_OK;
-    size_t n = 2 * work->code_cap + 4 * (size_t)MOST_PER_CHAR;
+    if (work->code_cap - used >= MAX_PER_CHAR) return GM_OK;
+    size_t n = 2 * work->code_cap + 4 * (size_t)MAX_PER_CHAR;
     int32_t *code = gm_grow(work->code, work->code_cap, n, sizeof *code);
     if (code) work->code = code;
     uint64_t *key = code ? gm_grow(work->key, work->code_cap, n, sizeof *key) : NULL;

@@ -5,8 +5,8 @@
 
 enum {
     N_SLOTS = 1 << 17, /* a power of two */
-    MOST_PIECES = N_SLOTS / 2,
-    STORE_BYTES = MOST_PIECES * 48 /* a piece of 10 bytes and 2 tokens takes 32 */
+    MAX_PIECES = N_SLOTS / 2,
+    STORE_BYTES = MAX_PIECES * 48 /* a piece of 10 bytes and 2 tokens takes 32 */
 };
 
 /* `place` is where the piece lies in the store, in units of 8 bytes; 0: free. */
@@ -53,7 +53,7 @@ void gm_piece_cache_put(gm_piece_cache *cache, const char *piece, size_t n, uint
     if (n > GM_PIECE_CACHE_BYTES || n_tokens > UINT8_MAX) return;
     size_t bytes = (n_tokens * sizeof *tokens + n + 7) / 8 * 8;
     if (bytes == 0) return;
-    if (cache->n == MOST_PIECES || bytes > STORE_BYTES - cache->used) {
+    if (cache->n == MAX_PIECES || bytes > STORE_BYTES - cache->used) {
         memset(cache->slot, 0, N_SLOTS * sizeof *cache->slot);
         cache->n = 0;
         cache->used = 8;

@@ -10,7 +10,7 @@
 
 #include <pcre2.h>
 
-enum { JIT_STACK_FIRST = 32 * 1024, JIT_STACK_MOST = 8 * 1024 * 1024 };
+enum { JIT_STACK_FIRST = 32 * 1024, JIT_STACK_MAX = 8 * 1024 * 1024 };
 
 struct gm_regex {
     pcre2_general_context *memory;
@@ -115,7 +115,7 @@ gm_status gm_regex_work_create(gm_regex_work **out, gm_error *err)
     if (work->memory) {
         work->context = pcre2_match_context_create(work->memory);
         work->match = pcre2_match_data_create(1, work->memory);
-        work->stack = pcre2_jit_stack_create(JIT_STACK_FIRST, JIT_STACK_MOST, work->memory);
+        work->stack = pcre2_jit_stack_create(JIT_STACK_FIRST, JIT_STACK_MAX, work->memory);
     }
     if (work->context == NULL || work->match == NULL || work->stack == NULL) {
         gm_regex_work_free(work);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { MOST_STEPS = 64 };
+enum { MAX_STEPS = 64 };
 
 /* GPT-2's pattern, built into ByteLevel. */
 static const char gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|"
@@ -13,8 +13,8 @@ static const char gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|
 
 gm_status gm_splitter_add(gm_splitter *splitter, gm_splitter_step **step, gm_error *err)
 {
-    if (splitter->n == MOST_STEPS)
-        return gm_fail(err, GM_EFORMAT, "more than %d pre-tokenizers", (int)MOST_STEPS);
+    if (splitter->n == MAX_STEPS)
+        return gm_fail(err, GM_EFORMAT, "more than %d pre-tokenizers", (int)MAX_STEPS);
     gm_splitter_step *grown = gm_grow(splitter->step, splitter->n, splitter->n + 1, sizeof *grown);
     if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory for a pre-tokenizer");
     splitter->step = grown;

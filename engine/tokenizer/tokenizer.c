@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { MOST_BYTES = 512 * 1024 * 1024 };
+enum { MAX_BYTES = 512 * 1024 * 1024 };
 
 /* ---- loading ---- */
 
@@ -102,7 +102,7 @@ gm_status gm_tokenizer_open(gm_tokenizer **out, const char *path, gm_error *err)
     gm_text name = {0}, bytes = {0};
     *out = NULL;
     GM_TRY(file_name(&name, path, err));
-    GM_TRY(gm_text_read_file(&bytes, name.at, MOST_BYTES, err));
+    GM_TRY(gm_text_read_file(&bytes, name.at, MAX_BYTES, err));
     GM_TRY(gm_tokenizer_parse(out, bytes.at, bytes.n, name.at, err));
 out:
     gm_text_clear(&bytes);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-enum { DIM = 3, N_CLOUDS = 200, POINTS = 1000000, NEIGHBOURS = 15, MOST_NEIGHBOURS = 64 };
+enum { DIM = 3, N_CLOUDS = 200, POINTS = 1000000, NEIGHBOURS = 15, MAX_NEIGHBOURS = 64 };
 
 /* rows (n, DIM) */
 static void draw_points(float *rows, size_t n)
@@ -53,7 +53,7 @@ static gm_status find_neighbours(gm_knn *out, const float *rows, size_t n, int k
 #pragma omp parallel for schedule(dynamic, 256)
     for (size_t m = 0; m < n; m++) {
         const uint32_t i = tree.order[m];
-        gm_neighbour best[MOST_NEIGHBOURS];
+        gm_neighbour best[MAX_NEIGHBOURS];
         const size_t found = gm_kdtree_nearest(&tree, i, width - 1, best);
         out->index[i * width] = i;
         for (size_t j = 0; j < found; j++) {
@@ -119,9 +119,9 @@ int main(int argc, char **argv)
     gm_error err = {0};
     const size_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : POINTS;
     const int k = argc > 2 ? atoi(argv[2]) : NEIGHBOURS;
-    if (argc > 3 || n < 100 || n > 100000000 || k < 2 || k > MOST_NEIGHBOURS) {
+    if (argc > 3 || n < 100 || n > 100000000 || k < 2 || k > MAX_NEIGHBOURS) {
         fprintf(stderr, "usage: bench_map [POINTS [NEIGHBOURS]]: 100 or more, 2 to %d\n",
-                MOST_NEIGHBOURS);
+                MAX_NEIGHBOURS);
         return 2;
     }
     float *rows = gm_alloc2(n, DIM, sizeof *rows);

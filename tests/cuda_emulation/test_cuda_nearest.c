@@ -139,10 +139,10 @@ static void proposals_are_the_nearest(void)
             const double true_s = gm_points_squared(&points, query[q], j);
             CHECK(j < N && j != query[q] && !listed[j] && (c == 0 || list[c - 1] < list[c]));
             CHECK_NEAR(s, true_s, 0.01);
-            CHECK(gm_product_least(&product, query[q], s) <= true_s);
+            CHECK(gm_product_lower_bound(&product, query[q], s) <= true_s);
             listed[j] = true;
         }
-        const double least = gm_product_least(&product, query[q], (double)found.limit[q]);
+        const double least = gm_product_lower_bound(&product, query[q], (double)found.limit[q]);
         for (uint32_t j = 0; j < N; j++)
             CHECK(listed[j] || j == query[q] || gm_points_squared(&points, query[q], j) >= least);
     }

@@ -7,7 +7,7 @@
  * (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
  */
 #include "base/text.h"
-#include "cluster/part.h"
+#include "cluster/atlas_selection.h"
 #include "cluster/recut.h"
 #include "cluster/summary.h"
 #include "formats/atlas.h"
@@ -63,7 +63,7 @@ static void say_part(const gm_atlas *atlas)
 {
     gm_error err = {0};
     gm_text text = {0};
-    const gm_status status = gm_part_say(&text, atlas, &err);
+    const gm_status status = gm_atlas_selection_describe(&text, atlas, &err);
     if ((status == GM_OK) != (err.text[0] == '\0')) abort();
     if (status == GM_OK && text.n > 0 && text.at[text.n - 1] != '.') abort();
     gm_text_clear(&text);

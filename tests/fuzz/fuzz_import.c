@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { EXPERTS = 8, MOST_LAYERS = 16 };
+enum { EXPERTS = 8, MAX_LAYERS = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -47,12 +47,12 @@ static void check_document(const gm_imported *in, const gm_import_form *form)
 }
 
 /* The first byte: what is kept, and whether the arrays have a layer more than is taken. */
-static bool settle(gm_import_form *form, uint8_t how, size_t place[MOST_LAYERS])
+static bool settle(gm_import_form *form, uint8_t how, size_t place[MAX_LAYERS])
 {
     form->E = EXPERTS;
     if (how & 1) form->level = GM_RECORD_COUNTS;
     form->L = form->A - (how & 2 && form->A > 1);
-    if (form->L > MOST_LAYERS || form->K > EXPERTS) return false; /* import_open.c refuses */
+    if (form->L > MAX_LAYERS || form->K > EXPERTS) return false; /* import_open.c refuses */
     for (size_t l = 0; l < form->L; l++) place[l] = l + form->A - form->L;
     form->place = place;
     return true;
@@ -60,7 +60,7 @@ static bool settle(gm_import_form *form, uint8_t how, size_t place[MOST_LAYERS])
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    size_t place[MOST_LAYERS];
+    size_t place[MAX_LAYERS];
     gm_import_form form = {0};
     gm_imported in = {0};
     const char *at = (const char *)bytes + 1, *end = (const char *)bytes + n;

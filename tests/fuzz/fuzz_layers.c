@@ -22,7 +22,7 @@ static int choose(int *chosen, const char *text, const int *layer, int n_layers)
     demand((status == GM_OK) == (list.n > 0) && (status == GM_OK) == (list.range != NULL));
     for (size_t i = 0; i < list.n; i++) {
         demand(list.range[i].first > (i ? list.range[i - 1].last : -1));
-        demand(list.range[i].last >= list.range[i].first && list.range[i].last < GM_MOST_LAYERS);
+        demand(list.range[i].last >= list.range[i].first && list.range[i].last < GM_MAX_LAYERS);
     }
     if (status == GM_OK) status = gm_layer_list_choose(chosen, &n, &list, layer, n_layers, &err);
     demand((status == GM_OK) == (err.text[0] == '\0'));

@@ -100,20 +100,20 @@ static void use(gm_trace *trace, bool verify)
     gm_free(expert);
 }
 
-/* A part of it: the layer in the middle, the last subset, documents of some length. */
+/* A selection of it: the layer in the middle, the last subset, documents of some length. */
 static void use_part(gm_trace *trace)
 {
     gm_error err = {0};
     const gm_trace_info *info = gm_trace_get_info(trace);
     const gm_trace_samples *samples = gm_trace_get_samples(trace);
-    const gm_trace_choice part = {
+    const gm_trace_selection selection = {
         .layer = info->layer_of_moe + info->n_layers / 2,
         .n_layers = 1,
         .subset = samples->n_subsets ? samples->subset_name + samples->n_subsets - 1 : NULL,
         .n_subsets = samples->n_subsets > 0,
         .min_tokens = 4};
     const uint64_t n_tokens = gm_trace_n_tokens(trace);
-    if (gm_trace_narrow(trace, &part, &err) != GM_OK) abort();
+    if (gm_trace_select(trace, &selection, &err) != GM_OK) abort();
     if (gm_trace_get_info(trace)->n_layers != 1 || gm_trace_n_tokens(trace) > n_tokens) abort();
     use(trace, false);
 }

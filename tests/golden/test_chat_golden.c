@@ -9,7 +9,7 @@
 
 #define FOLDER TEST_DATA "/golden/tokenizers/"
 
-enum { MOST_JSON = 1 << 22, MOST_SETTINGS = 4 };
+enum { MAX_JSON = 1 << 22, MAX_SETTINGS = 4 };
 
 static const char *text_of(const gm_json *object, const char *key)
 {
@@ -39,8 +39,8 @@ static void check_case(const gm_json *template, const gm_json *one)
 {
     gm_chat chat;
     gm_error err = {0};
-    gm_text whole = {0}, words[MOST_SETTINGS] = {{0}};
-    const char *setting[MOST_SETTINGS];
+    gm_text whole = {0}, words[MAX_SETTINGS] = {{0}};
+    const char *setting[MAX_SETTINGS];
     const char *text = text_of(template, "template"), *name = text_of(template, "name");
     const char *question = text_of(one, "question");
     const gm_chat_options options = {.system = text_of(one, "system"),
@@ -56,7 +56,7 @@ static void check_case(const gm_json *template, const gm_json *one)
     if (strcmp(name, "trimmed") != 0)
         CHECK_INT(whole.n, chat.before.n + strlen(question) + chat.after.n);
     gm_text_clear(&whole);
-    for (size_t i = 0; i < MOST_SETTINGS; i++) gm_text_clear(&words[i]);
+    for (size_t i = 0; i < MAX_SETTINGS; i++) gm_text_clear(&words[i]);
     gm_chat_clear(&chat);
 }
 
@@ -65,7 +65,7 @@ static void every_template_of_the_golden(void)
     gm_json *root = NULL;
     gm_error err = {0};
     size_t n = 0;
-    CHECK_OK(gm_json_read_file(&root, FOLDER "chat.json", MOST_JSON, &err), err);
+    CHECK_OK(gm_json_read_file(&root, FOLDER "chat.json", MAX_JSON, &err), err);
     const gm_json *list = gm_json_find(root, "templates");
     for (const gm_json *t = gm_json_first(list); t; t = gm_json_next(t))
         for (const gm_json *c = gm_json_first(gm_json_find(t, "cases")); c;
@@ -81,7 +81,7 @@ static void every_expression_of_the_golden(void)
     gm_json *root = NULL;
     gm_error err = {0};
     size_t n = 0;
-    CHECK_OK(gm_json_read_file(&root, FOLDER "jinja.json", MOST_JSON, &err), err);
+    CHECK_OK(gm_json_read_file(&root, FOLDER "jinja.json", MAX_JSON, &err), err);
     const gm_json *variables = gm_json_find(root, "variables");
     const gm_jinja_input input = {&variables, 1, GM_CHAT_DATE};
     const gm_json *list = gm_json_find(root, "said");

@@ -6,7 +6,7 @@
 #include "cluster/validity.h"
 #include "tests/golden_tensors.h"
 
-enum { MOST = 256 };
+enum { MAX = 256 };
 
 /* The numbers of an array; returns how many. */
 static size_t read_numbers(double *out, size_t most, const gm_json *array)
@@ -23,13 +23,13 @@ static void validity_agrees(void)
     gm_json *golden = golden_json("cluster/metrics.json");
     for (size_t s = 0; s < 6; s++) {
         const gm_json *entry = gm_json_find(gm_json_find(golden, "validity"), names[s]);
-        double x[5 * MOST], number[MOST], want[8], each[8], whole;
-        float at[5 * MOST];
-        int32_t label[MOST];
+        double x[5 * MAX], number[MAX], want[8], each[8], whole;
+        float at[5 * MAX];
+        int32_t label[MAX];
         gm_error err = {0};
         size_t dim = (size_t)golden_number(gm_json_find(entry, "dim"));
-        size_t n = read_numbers(x, 5 * MOST, gm_json_find(entry, "at")) / dim;
-        CHECK_INT(read_numbers(number, MOST, gm_json_find(entry, "label")), n);
+        size_t n = read_numbers(x, 5 * MAX, gm_json_find(entry, "at")) / dim;
+        CHECK_INT(read_numbers(number, MAX, gm_json_find(entry, "label")), n);
         size_t n_clusters = read_numbers(want, 8, gm_json_find(entry, "clusters"));
         for (size_t i = 0; i < n * dim; i++) at[i] = (float)x[i];
         for (size_t i = 0; i < n; i++) label[i] = (int32_t)number[i];
@@ -45,13 +45,13 @@ static void lengths_agree(void)
 {
     gm_json *golden = golden_json("cluster/metrics.json");
     const gm_json *entry = gm_json_find(golden, "lengths");
-    double number[MOST], noise, cluster;
-    uint32_t length[MOST];
-    int32_t label[MOST];
+    double number[MAX], noise, cluster;
+    uint32_t length[MAX];
+    int32_t label[MAX];
     gm_error err = {0};
-    size_t n = read_numbers(number, MOST, gm_json_find(entry, "length"));
+    size_t n = read_numbers(number, MAX, gm_json_find(entry, "length"));
     for (size_t i = 0; i < n; i++) length[i] = (uint32_t)number[i];
-    CHECK_INT(read_numbers(number, MOST, gm_json_find(entry, "label")), n);
+    CHECK_INT(read_numbers(number, MAX, gm_json_find(entry, "label")), n);
     for (size_t i = 0; i < n; i++) label[i] = (int32_t)number[i];
     CHECK_OK(gm_quality_lengths(&noise, &cluster, length, label, n, 4, &err), err);
     CHECK_NEAR(noise, golden_number(gm_json_find(entry, "noise")), 1e-12);

@@ -95,12 +95,12 @@ static void distances_are_the_same_bits(void)
 /* Ends of the interval belong to it; any number of values. */
 static void counts_are_the_same(void)
 {
-    enum { MOST = 100 };
-    float at[MOST];
+    enum { MAX = 100 };
+    float at[MAX];
     gm_rng rng = gm_rng_make(8, 2);
-    for (size_t j = 0; j < MOST; j++) at[j] = (float)gm_rng_below(&rng, 10);
+    for (size_t j = 0; j < MAX; j++) at[j] = (float)gm_rng_below(&rng, 10);
     for (gm_isa isa = GM_ISA_PORTABLE; isa <= gm_isa_best(); isa++)
-        for (size_t n = 0; n <= MOST; n++) {
+        for (size_t n = 0; n <= MAX; n++) {
             uint32_t below, within, least = 0, between = 0;
             for (size_t j = 0; j < n; j++) {
                 least += at[j] < 3;
@@ -135,7 +135,7 @@ static double check_bound(const gm_points *points, gm_isa isa)
         gm_dots_of(isa)->distances(s, norm, product.norm[row[r]], 0, none, WIDE, near);
         for (size_t j = 0; j < COLS; j++) {
             double exact = gm_points_squared(points, row[r], j + FIRST);
-            double least = gm_product_least(&product, row[r], (double)s[j]);
+            double least = gm_product_lower_bound(&product, row[r], (double)s[j]);
             if (!(least <= exact))
                 TEST_FAILED_("%s, %zu dimensions: %.9g is not at most %.9g", gm_isa_name(isa),
                              points->dim, least, exact);

@@ -99,10 +99,10 @@ static void the_rarest_of_too_many_are_one(void)
     }
     gm_trace *trace = make_trace(given, MANY);
     gm_languages found = find(trace, MANY, NULL);
-    CHECK_INT(found.n, GM_MOST_LANGUAGES);
+    CHECK_INT(found.n, GM_MAX_LANGUAGES);
     CHECK_TEXT(found.name[0], "l299"); /* three documents */
     CHECK_TEXT(found.name[1], "l002");
-    CHECK_TEXT(found.name[GM_MOST_LANGUAGES - 1], "(other)");
+    CHECK_TEXT(found.name[GM_MAX_LANGUAGES - 1], "(other)");
     CHECK_INT(found.code[0], 0);
     CHECK_INT(found.code[MANY - 1 - 2], 1);
     CHECK_INT(found.code[MANY - 1 - 255], 254);

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { EDGES = 37, EPOCHS = 60, DRAWS = 7, POINTS = 100, SELF = 41, MOST = EDGES * 20 + 64 };
+enum { EDGES = 37, EPOCHS = 60, DRAWS = 7, POINTS = 100, SELF = 41, MAX = EDGES * 20 + 64 };
 
 typedef struct made {
     float rate[EDGES];
@@ -26,7 +26,7 @@ static void make(made *m)
     m->edges = (gm_edge_list){EDGES, m->to, m->rate};
     m->room = (gm_step_room){gm_alloc(EDGES, sizeof *m->room.draws),
                              gm_alloc(EDGES + GM_EDGES, sizeof *m->room.due),
-                             gm_alloc(MOST, sizeof(gm_layout_step))};
+                             gm_alloc(MAX, sizeof(gm_layout_step))};
 }
 
 static void clear(made *m)
@@ -40,10 +40,10 @@ static void clear(made *m)
 static void schedule_is_umap_learns(void)
 {
     made m;
-    gm_layout_step *step = gm_alloc(MOST, sizeof *step);
+    gm_layout_step *step = gm_alloc(MAX, sizeof *step);
     double next[EDGES], next_draw[EDGES];
     make(&m);
-    CHECK(gm_steps_most(EDGES, DRAWS) <= MOST);
+    CHECK(gm_steps_max(EDGES, DRAWS) <= MAX);
     for (int e = 0; e < EDGES; e++) {
         next[e] = 1 / (double)m.rate[e];
         next_draw[e] = next[e] / DRAWS;
@@ -75,7 +75,7 @@ static void schedule_is_umap_learns(void)
 static void draws_are_even(void)
 {
     made m;
-    gm_layout_step *step = gm_alloc(MOST, sizeof *step);
+    gm_layout_step *step = gm_alloc(MAX, sizeof *step);
     int count[POINTS] = {0}, all = 0;
     make(&m);
     for (uint64_t state = 0; state < 400; state++) {
@@ -95,7 +95,7 @@ static void instructions_change_nothing(void)
 {
     made m;
     gm_rng rng = gm_rng_make(3, 3);
-    gm_layout_step *step[2] = {gm_alloc(MOST, sizeof **step), gm_alloc(MOST, sizeof **step)};
+    gm_layout_step *step[2] = {gm_alloc(MAX, sizeof **step), gm_alloc(MAX, sizeof **step)};
     make(&m);
     for (int e = 0; e < EDGES; e++) m.rate[e] = 1 - (float)gm_rng_unit(&rng) * 0.99f;
     for (gm_isa isa = GM_ISA_AVX2; isa <= gm_isa_best(); isa++)

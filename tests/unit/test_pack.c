@@ -5,12 +5,12 @@
 #include "base/rng.h"
 #include "tests/check.h"
 
-enum { MOST_ROWS = 40, MOST_COLS = 130 };
+enum { MAX_ROWS = 40, MAX_COLS = 130 };
 
 static void pack(gm_buf *plain, gm_buf *fast, size_t rows, size_t cols)
 {
-    static unsigned char bytes[MOST_ROWS * MOST_COLS * 2 + 1];
-    static float value[MOST_ROWS * MOST_COLS];
+    static unsigned char bytes[MAX_ROWS * MAX_COLS * 2 + 1];
+    static float value[MAX_ROWS * MAX_COLS];
     unsigned char *at = bytes + 1; /* not aligned, as in a file */
     for (size_t i = 0; i < rows * cols; i++) {
         uint16_t word = gm_bf16_from_f32((float)i * 0.37f - 11.0f);

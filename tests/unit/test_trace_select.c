@@ -1,5 +1,5 @@
-/* test_trace_narrow.c - a part of a trace reads as what was chosen of the whole, of one file and of
- * shards behind an index.
+/* test_trace_select.c - a selection from a trace reads as what was selected of the whole, of one
+ * file and of shards behind an index.
  */
 #include "formats/trace.h"
 #include "tests/written_sample.h"
@@ -7,8 +7,8 @@
 enum {
     E = 8,
     BLOCKS = 2,
-    MOST_DOCUMENTS = BLOCKS * SAMPLE_DOCUMENTS,
-    MOST_ROWS = BLOCKS * SAMPLE_ROWS,
+    MAX_DOCUMENTS = BLOCKS * SAMPLE_DOCUMENTS,
+    MAX_ROWS = BLOCKS * SAMPLE_ROWS,
     PART_L = 2
 };
 
@@ -16,20 +16,20 @@ static const int PART_LAYER[PART_L] = {1, 4};      /* of 1, 2, 4 */
 static const size_t PART_ROW[PART_L] = {0, 2};     /* of those */
 static const char *const PART_SUBSET[] = {"Code"}; /* the third and the fifth of each block */
 
-static const gm_trace_choice part = {
+static const gm_trace_selection selection = {
     .layer = PART_LAYER, .n_layers = PART_L, .subset = PART_SUBSET, .n_subsets = 1};
 
-/* Rows of everything, of a trace or a part of one. */
+/* Rows of everything, of a trace or a selection of one. */
 typedef struct rows {
     size_t n, n_tokens;
-    uint32_t counts[MOST_DOCUMENTS * SAMPLE_L * E];
-    uint16_t expert[MOST_ROWS * SAMPLE_L * SAMPLE_K];
-    float gate[MOST_ROWS * SAMPLE_L * SAMPLE_K], mass[MOST_ROWS * SAMPLE_L],
-        margin[MOST_ROWS * SAMPLE_L], nll[MOST_ROWS];
-    float norm[MOST_ROWS * SAMPLE_L * SAMPLE_K]; /* zeros unless recorded */
-    uint32_t token_id[MOST_ROWS], pos[MOST_ROWS];
-    uint8_t phase[MOST_ROWS];
-    size_t end[MOST_DOCUMENTS];
+    uint32_t counts[MAX_DOCUMENTS * SAMPLE_L * E];
+    uint16_t expert[MAX_ROWS * SAMPLE_L * SAMPLE_K];
+    float gate[MAX_ROWS * SAMPLE_L * SAMPLE_K], mass[MAX_ROWS * SAMPLE_L],
+        margin[MAX_ROWS * SAMPLE_L], nll[MAX_ROWS];
+    float norm[MAX_ROWS * SAMPLE_L * SAMPLE_K]; /* zeros unless recorded */
+    uint32_t token_id[MAX_ROWS], pos[MAX_ROWS];
+    uint8_t phase[MAX_ROWS];
+    size_t end[MAX_DOCUMENTS];
     gm_text text;
 } rows;
 
@@ -58,7 +58,7 @@ static void read_rows(rows *r, gm_trace *trace)
     }
 }
 
-/* Row p of the part, a token or a document, is row w of the whole. */
+/* Row p of the selection, a token or a document, is row w of the whole. */
 static void check_token(const rows *got, size_t p, const rows *want, size_t w)
 {
     for (size_t l = 0; l < PART_L; l++) {
@@ -95,16 +95,16 @@ static void check_part(const char *path)
     gm_trace *a = NULL, *b = NULL;
     CHECK_OK(gm_trace_open(&a, path, &err), err);
     CHECK_OK(gm_trace_open(&b, path, &err), err);
-    CHECK_OK(gm_trace_narrow(b, &part, &err), err);
+    CHECK_OK(gm_trace_select(b, &selection, &err), err);
     read_rows(&whole, a);
     read_rows(&narrow, b);
     const gm_trace_info *info = gm_trace_get_info(b);
     CHECK_INT(info->n_layers, PART_L);
     CHECK_INT(info->has_norms, !info->has_text);
-    CHECK((whole.norm[MOST_ROWS * SAMPLE_L * SAMPLE_K - 1] > 0) == info->has_norms);
+    CHECK((whole.norm[MAX_ROWS * SAMPLE_L * SAMPLE_K - 1] > 0) == info->has_norms);
     CHECK_BYTES(info->layer_of_moe, PART_LAYER, sizeof PART_LAYER);
     CHECK_INT(gm_trace_get_whole_info(b)->n_layers, SAMPLE_L);
-    CHECK_INT(gm_trace_get_whole_samples(b)->n, MOST_DOCUMENTS);
+    CHECK_INT(gm_trace_get_whole_samples(b)->n, MAX_DOCUMENTS);
     CHECK_INT(gm_trace_n_logits(b), 0);
     const gm_trace_samples *of = gm_trace_get_samples(a), *s = gm_trace_get_samples(b);
     CHECK_INT(s->n, 2 * BLOCKS);
@@ -173,8 +173,8 @@ static void short_documents_and_their_subsets_go(void)
     gm_error err = {0};
     write_both(true);
     gm_trace *trace = open_merged();
-    const gm_trace_choice longer = {.min_tokens = 7}; /* of 3, 5, 7, 9, 11 */
-    CHECK_OK(gm_trace_narrow(trace, &longer, &err), err);
+    const gm_trace_selection longer = {.min_tokens = 7}; /* of 3, 5, 7, 9, 11 */
+    CHECK_OK(gm_trace_select(trace, &longer, &err), err);
     const gm_trace_samples *samples = gm_trace_get_samples(trace);
     CHECK_INT(samples->n, 3 * BLOCKS);
     CHECK_INT(samples->n_subsets, 2);
@@ -187,10 +187,10 @@ static void short_documents_and_their_subsets_go(void)
 static void everything_is_no_part(void)
 {
     gm_error err = {0};
-    const gm_trace_choice all = {.layer = SAMPLE_LAYERS, .n_layers = SAMPLE_L, .min_tokens = 3};
+    const gm_trace_selection all = {.layer = SAMPLE_LAYERS, .n_layers = SAMPLE_L, .min_tokens = 3};
     write_both(true);
     gm_trace *trace = open_merged();
-    CHECK_OK(gm_trace_narrow(trace, &all, &err), err);
+    CHECK_OK(gm_trace_select(trace, &all, &err), err);
     CHECK(gm_trace_get_info(trace) == gm_trace_get_whole_info(trace));
     CHECK(gm_trace_get_samples(trace) == gm_trace_get_whole_samples(trace));
     gm_trace_close(trace);
@@ -200,15 +200,15 @@ static void what_is_not_there_is_refused(void)
 {
     static const int three[] = {3};
     static const char *const cod[] = {"Cod"};
-    const gm_trace_choice no_layer = {.layer = three, .n_layers = 1},
-                          no_subset = {.subset = cod, .n_subsets = 1};
+    const gm_trace_selection no_layer = {.layer = three, .n_layers = 1},
+                             no_subset = {.subset = cod, .n_subsets = 1};
     gm_error err = {0};
     write_both(true);
     gm_trace *trace = open_merged();
-    CHECK_FAILS(gm_trace_narrow(trace, &no_layer, &err), err, GM_EARG,
+    CHECK_FAILS(gm_trace_select(trace, &no_layer, &err), err, GM_EARG,
                 "layer 3 does not exist in the trace, which has the MoE layers 1-2,4");
-    CHECK_FAILS(gm_trace_narrow(trace, &no_subset, &err), err, GM_EARG, "did you mean 'Code'?");
-    CHECK_INT(gm_trace_get_samples(trace)->n, MOST_DOCUMENTS);
+    CHECK_FAILS(gm_trace_select(trace, &no_subset, &err), err, GM_EARG, "did you mean 'Code'?");
+    CHECK_INT(gm_trace_get_samples(trace)->n, MAX_DOCUMENTS);
     gm_trace_close(trace);
 }
 
@@ -221,7 +221,7 @@ static gm_status open_and_read(void *unused, gm_error *err)
     uint32_t counts[2 * BLOCKS * PART_L * E];
     size_t end[2 * BLOCKS];
     GM_TRY(gm_trace_open(&trace, "merged.h5", err));
-    GM_TRY(gm_trace_narrow(trace, &part, err));
+    GM_TRY(gm_trace_select(trace, &selection, err));
     GM_TRY(gm_trace_read_counts(trace, 0, sizeof end / sizeof *end, counts, err));
     GM_TRY(gm_trace_read_texts(trace, 0, sizeof end / sizeof *end, &text, end, err));
 out:

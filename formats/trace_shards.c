@@ -1,5 +1,5 @@
-/* trace_parts.c - the files that a trace is made of: see trace_parts.h. */
-#include "formats/trace_parts.h"
+/* trace_shards.c - the files that a trace is made of: see trace_shards.h. */
+#include "formats/trace_shards.h"
 
 #include "formats/shards.h"
 
@@ -16,13 +16,13 @@ static bool same_run(const gm_trace_file *a, const gm_trace_file *b)
            a->info.has_language == b->info.has_language;
 }
 
-gm_status gm_trace_open_part(gm_trace *trace, size_t i, gm_error *err)
+gm_status gm_trace_open_shard(gm_trace *trace, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_trace_part *p = &trace->part[i];
+    const gm_trace_shard *p = &trace->shard[i];
     if (trace->n_open == i) return GM_OK;
     gm_trace_file_close(&trace->open);
-    trace->n_open = trace->n_parts;
+    trace->n_open = trace->n_shards;
     GM_TRY(gm_trace_file_open(&trace->open, p->path, err));
     const gm_trace_file *f = &trace->open;
     if (f->n_sources > 0) GM_FAIL(GM_EFORMAT, "'%s' is an index, expected a shard", p->path);
@@ -43,9 +43,9 @@ out:
 
 static gm_status add_parts(gm_trace *trace, size_t n, gm_error *err)
 {
-    trace->part = gm_arena_alloc(&trace->arena, n, sizeof *trace->part);
-    if (trace->part == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu shards", n);
-    trace->n_parts = trace->n_open = n;
+    trace->shard = gm_arena_alloc(&trace->arena, n, sizeof *trace->shard);
+    if (trace->shard == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu shards", n);
+    trace->n_shards = trace->n_open = n;
     return GM_OK;
 }
 
@@ -58,15 +58,15 @@ static gm_status parts_of_index(gm_trace *trace, gm_error *err)
     const char *slash = strrchr(head->path, '/');
     const size_t folder = slash ? (size_t)(slash - head->path) + 1 : 0;
     GM_TRY(add_parts(trace, head->n_sources, err));
-    for (size_t i = 0; i < trace->n_parts; i++) {
+    for (size_t i = 0; i < trace->n_shards; i++) {
         const gm_trace_source *source = &head->source[i];
         path.n = 0;
         if (source->file[0] != '/') GM_TRY(gm_text_append(&path, head->path, folder, err));
         GM_TRY(gm_text_add(&path, source->file, err));
-        trace->part[i] = (gm_trace_part){.path = gm_arena_text(&trace->arena, path.at, path.n),
-                                         .digest = source->digest,
-                                         .sizes = source->sizes};
-        if (trace->part[i].path == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", head->path);
+        trace->shard[i] = (gm_trace_shard){.path = gm_arena_text(&trace->arena, path.at, path.n),
+                                           .digest = source->digest,
+                                           .sizes = source->sizes};
+        if (trace->shard[i].path == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", head->path);
     }
 out:
     gm_text_clear(&path);
@@ -78,8 +78,8 @@ static gm_status parts_of_list(gm_trace *trace, const char *const *path, size_t 
     gm_status status = GM_OK;
     GM_TRY(add_parts(trace, n, err));
     for (size_t i = 0; i < n; i++) {
-        trace->part[i].path = gm_arena_text(&trace->arena, path[i], strlen(path[i]));
-        if (trace->part[i].path == NULL) GM_FAIL(GM_EMEM, "no memory for %zu shards", n);
+        trace->shard[i].path = gm_arena_text(&trace->arena, path[i], strlen(path[i]));
+        if (trace->shard[i].path == NULL) GM_FAIL(GM_EMEM, "no memory for %zu shards", n);
     }
     GM_TRY(gm_trace_file_open(&trace->head, path[0], err));
 out:
@@ -88,7 +88,7 @@ out:
 
 static int by_number(const void *a, const void *b)
 {
-    const gm_trace_part *p = a, *q = b;
+    const gm_trace_shard *p = a, *q = b;
     return (p->number > q->number) - (p->number < q->number);
 }
 
@@ -96,15 +96,15 @@ static int by_number(const void *a, const void *b)
 static gm_status order_parts(gm_trace *trace, gm_error *err)
 {
     gm_status status = GM_OK;
-    for (size_t i = 0; i < trace->n_parts; i++) {
-        GM_TRY(gm_trace_open_part(trace, i, err));
-        trace->part[i].number = trace->open.number;
+    for (size_t i = 0; i < trace->n_shards; i++) {
+        GM_TRY(gm_trace_open_shard(trace, i, err));
+        trace->shard[i].number = trace->open.number;
     }
-    qsort(trace->part, trace->n_parts, sizeof *trace->part, by_number);
+    qsort(trace->shard, trace->n_shards, sizeof *trace->shard, by_number);
     gm_trace_file_close(&trace->open);
-    trace->n_open = trace->n_parts;
+    trace->n_open = trace->n_shards;
     gm_trace_file_close(&trace->head);
-    GM_TRY(gm_trace_file_open(&trace->head, trace->part[0].path, err));
+    GM_TRY(gm_trace_file_open(&trace->head, trace->shard[0].path, err));
 out:
     return status;
 }
@@ -143,15 +143,15 @@ static gm_status measure_shard(gm_trace *trace, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_trace_file *f = &trace->open;
-    GM_TRY(gm_trace_open_part(trace, i, err));
-    trace->part[i].sizes = f->sizes;
+    GM_TRY(gm_trace_open_shard(trace, i, err));
+    trace->shard[i].sizes = f->sizes;
     if (f->number < (int64_t)i)
-        GM_FAIL(GM_EFORMAT, "'%s' and '%s' both hold block %" PRId64, trace->part[i - 1].path,
+        GM_FAIL(GM_EFORMAT, "'%s' and '%s' both hold block %" PRId64, trace->shard[i - 1].path,
                 f->path, f->number);
     if (f->number > (int64_t)i)
         GM_FAIL(GM_EFORMAT, "block %zu is missing: the next one found, '%s', is block %" PRId64, i,
                 f->path, f->number);
-    if ((f->more != 0) != (i + 1 < trace->n_parts))
+    if ((f->more != 0) != (i + 1 < trace->n_shards))
         GM_FAIL(GM_EFORMAT, "'%s' %s; finish the run with --resume", f->path,
                 f->more ? "is not the corpus's last block"
                         : "ends the corpus, but more shards follow");
@@ -161,7 +161,7 @@ out:
     return status;
 }
 
-/* Sum up where each part begins. Index and single file know their sizes; shards of a
+/* Sum up where each shard begins. Index and single file know their sizes; shards of a
  * folder are opened for it. */
 static gm_status measure(gm_trace *trace, gm_error *err)
 {
@@ -169,8 +169,8 @@ static gm_status measure(gm_trace *trace, gm_error *err)
     gm_trace_sizes *sum = &trace->sizes;
     const gm_trace_sizes *head = &trace->head.sizes;
     *sum = (gm_trace_sizes){.L = head->L, .E = head->E, .K = head->K};
-    for (size_t i = 0; i < trace->n_parts; i++) {
-        gm_trace_part *p = &trace->part[i];
+    for (size_t i = 0; i < trace->n_shards; i++) {
+        gm_trace_shard *p = &trace->shard[i];
         if (trace->is_shards) GM_TRY(measure_shard(trace, i, err));
         p->document = sum->N;
         p->token = sum->T;
@@ -191,7 +191,7 @@ out:
     return status;
 }
 
-gm_status gm_trace_find_parts(gm_trace *trace, const char *path, gm_error *err)
+gm_status gm_trace_find_shards(gm_trace *trace, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     if (trace->is_shards) {
@@ -200,7 +200,7 @@ gm_status gm_trace_find_parts(gm_trace *trace, const char *path, gm_error *err)
         GM_TRY(parts_of_index(trace, err));
     } else {
         GM_TRY(add_parts(trace, 1, err));
-        trace->part[0] = (gm_trace_part){.path = trace->head.path, .sizes = trace->head.sizes};
+        trace->shard[0] = (gm_trace_shard){.path = trace->head.path, .sizes = trace->head.sizes};
     }
     GM_TRY(measure(trace, err));
 out:

@@ -1,26 +1,26 @@
-/* trace_narrow.c - some layers and some documents of a trace as if they were all of it. Rows are
+/* trace_select.c - some layers and some documents of a trace as if they were all of it. Rows are
  * read by trace_read.c.
  */
 #include "formats/find_subset.h"
 #include "formats/layer_list.h"
 #include "formats/shape.h"
-#include "formats/trace_parts.h"
+#include "formats/trace_shards.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* ---- which ---- */
 
-static gm_status choose_layers(gm_trace_view *view, gm_trace *trace, const gm_trace_choice *choice,
-                               gm_error *err)
+static gm_status choose_layers(gm_trace_view *view, gm_trace *trace,
+                               const gm_trace_selection *selection, gm_error *err)
 {
     const gm_trace_info *whole = &trace->head.info;
-    const int n = choice->n_layers > 0 ? choice->n_layers : whole->n_layers;
+    const int n = selection->n_layers > 0 ? selection->n_layers : whole->n_layers;
     size_t *row = gm_arena_alloc(&trace->arena, (size_t)n, sizeof *row);
     int *number = gm_arena_alloc(&trace->arena, (size_t)n, sizeof *number);
     if (!row || !number) return gm_fail(err, GM_EMEM, "no memory for %d layers", n);
     for (int l = 0; l < n; l++) {
-        number[l] = choice->n_layers > 0 ? choice->layer[l] : whole->layer_of_moe[l];
+        number[l] = selection->n_layers > 0 ? selection->layer[l] : whole->layer_of_moe[l];
         const int at = gm_find_layer(whole->layer_of_moe, whole->n_layers, number[l]);
         if (at < 0)
             return gm_layer_list_lacks(number[l], whole->layer_of_moe, whole->n_layers, err);
@@ -34,21 +34,22 @@ static gm_status choose_layers(gm_trace_view *view, gm_trace *trace, const gm_tr
 }
 
 static gm_status choose_documents(gm_trace_view *view, gm_trace *trace,
-                                  const gm_trace_choice *choice, gm_error *err)
+                                  const gm_trace_selection *selection, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_trace_samples *whole = &trace->samples;
     bool *wanted = gm_alloc(whole->n_subsets, sizeof *wanted);
     size_t *document = gm_arena_alloc(&trace->arena, whole->n, sizeof *document), n = 0;
     if (!wanted || !document) GM_FAIL(GM_EMEM, "no memory to choose of %zu documents", whole->n);
-    for (size_t s = 0; s < whole->n_subsets; s++) wanted[s] = choice->n_subsets == 0;
-    for (size_t i = 0, at; i < choice->n_subsets; i++) {
-        GM_TRY(gm_find_subset(&at, choice->subset[i], whole->subset_name, whole->n_subsets, "trace",
-                              err));
+    for (size_t s = 0; s < whole->n_subsets; s++) wanted[s] = selection->n_subsets == 0;
+    for (size_t i = 0, at; i < selection->n_subsets; i++) {
+        GM_TRY(gm_find_subset(&at, selection->subset[i], whole->subset_name, whole->n_subsets,
+                              "trace", err));
         wanted[at] = true;
     }
     for (size_t i = 0; i < whole->n; i++)
-        if (wanted[whole->subset[i]] && whole->n_tokens[i] >= choice->min_tokens) document[n++] = i;
+        if (wanted[whole->subset[i]] && whole->n_tokens[i] >= selection->min_tokens)
+            document[n++] = i;
     view->document = document;
     view->samples.n = n;
 out:
@@ -111,14 +112,14 @@ static gm_status keep_samples(gm_trace_view *view, gm_trace *trace, gm_error *er
     return keep_subsets(view, trace, err);
 }
 
-gm_status gm_trace_narrow(gm_trace *trace, const gm_trace_choice *choice, gm_error *err)
+gm_status gm_trace_select(gm_trace *trace, const gm_trace_selection *selection, gm_error *err)
 {
     assert(trace->view == NULL);
     gm_status status = GM_OK;
     gm_trace_view *view = gm_arena_alloc(&trace->arena, 1, sizeof *view);
     if (view == NULL) return gm_fail(err, GM_EMEM, "no memory for a part of a trace");
-    GM_TRY(choose_layers(view, trace, choice, err));
-    GM_TRY(choose_documents(view, trace, choice, err));
+    GM_TRY(choose_layers(view, trace, selection, err));
+    GM_TRY(choose_documents(view, trace, selection, err));
     if (view->info.n_layers == trace->head.info.n_layers && view->samples.n == trace->samples.n)
         goto out;
     GM_TRY(keep_samples(view, trace, err));

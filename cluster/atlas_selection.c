@@ -1,5 +1,5 @@
-/* part.c - see part.h. */
-#include "cluster/part.h"
+/* atlas_selection.c - see atlas_selection.h. */
+#include "cluster/atlas_selection.h"
 
 #include "formats/layer_list.h"
 
@@ -8,16 +8,16 @@
 
 static const char where[] = "/parameters";
 
-gm_status gm_part_options(gm_fit_options *out, const gm_json *parameters, gm_error *err)
+gm_status gm_atlas_selection_options(gm_fit_options *out, const gm_json *parameters, gm_error *err)
 {
     out->by_subset = gm_json_find(parameters, "subsets") != NULL;
     return gm_json_get_i64_or(parameters, "min_tokens", 0, UINT32_MAX, 0, &out->min_tokens, where,
                               err);
 }
 
-/* How the documents were chosen, and how many there were: 0, of a whole trace. */
-static gm_status read_choice(gm_fit_options *how, int64_t *n_documents, const gm_atlas *atlas,
-                             gm_error *err)
+/* How documents were selected, and of how many; 0: all were. */
+static gm_status read_selection(gm_fit_options *how, int64_t *n_documents, const gm_atlas *atlas,
+                                gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json *root = NULL;
@@ -25,30 +25,30 @@ static gm_status read_choice(gm_fit_options *how, int64_t *n_documents, const gm
     *n_documents = 0;
     if (atlas->parameters == NULL || atlas->parameters[0] == '\0') return GM_OK;
     GM_TRY(gm_json_parse(&root, atlas->parameters, strlen(atlas->parameters), where, err));
-    GM_TRY(gm_part_options(how, root, err));
+    GM_TRY(gm_atlas_selection_options(how, root, err));
     GM_TRY(gm_json_get_i64_or(root, "trace_documents", 0, INT64_MAX, 0, n_documents, where, err));
 out:
     gm_json_free(root);
     return status;
 }
 
-gm_status gm_part_take(gm_trace *trace, const gm_atlas *atlas, gm_error *err)
+gm_status gm_atlas_selection_apply(gm_trace *trace, const gm_atlas *atlas, gm_error *err)
 {
     gm_fit_options how;
     int64_t n_documents;
-    gm_status status = read_choice(&how, &n_documents, atlas, err);
+    gm_status status = read_selection(&how, &n_documents, atlas, err);
     if (status != GM_OK) return status;
     const bool some_layers = atlas->n_layers < atlas->n_trace_layers;
-    const gm_trace_choice choice = {.layer = atlas->layer_of_moe,
-                                    .n_layers = some_layers ? atlas->n_layers : 0,
-                                    .subset = atlas->subset_name,
-                                    .n_subsets = how.by_subset ? atlas->n_subsets : 0,
-                                    .min_tokens = (uint32_t)how.min_tokens};
-    return gm_trace_narrow(trace, &choice, err);
+    const gm_trace_selection selection = {.layer = atlas->layer_of_moe,
+                                          .n_layers = some_layers ? atlas->n_layers : 0,
+                                          .subset = atlas->subset_name,
+                                          .n_subsets = how.by_subset ? atlas->n_subsets : 0,
+                                          .min_tokens = (uint32_t)how.min_tokens};
+    return gm_trace_select(trace, &selection, err);
 }
 
-gm_status gm_part_put(gm_json_out *out, const gm_trace *trace, const gm_fit_options *options,
-                      gm_error *err)
+gm_status gm_atlas_selection_put(gm_json_out *out, const gm_trace *trace,
+                                 const gm_fit_options *options, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(trace);
     const gm_trace_samples *samples = gm_trace_get_samples(trace),
@@ -73,8 +73,8 @@ gm_status gm_part_put(gm_json_out *out, const gm_trace *trace, const gm_fit_opti
 }
 
 /* "47 of 90 documents, those of the subsets 'soup', 'stars' with at least 120 tokens" */
-static gm_status say_documents(gm_text *out, const gm_atlas *atlas, const gm_fit_options *how,
-                               int64_t n_documents, gm_error *err)
+static gm_status describe_documents(gm_text *out, const gm_atlas *atlas, const gm_fit_options *how,
+                                    int64_t n_documents, gm_error *err)
 {
     gm_status status = GM_OK;
     GM_TRY(gm_text_printf(out, err, "%zu of %" PRId64 " documents, those", atlas->n, n_documents));
@@ -88,13 +88,13 @@ out:
     return status;
 }
 
-gm_status gm_part_say(gm_text *out, const gm_atlas *atlas, gm_error *err)
+gm_status gm_atlas_selection_describe(gm_text *out, const gm_atlas *atlas, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_fit_options how;
     int64_t n_documents;
     const bool some_layers = atlas->n_layers < atlas->n_trace_layers;
-    GM_TRY(read_choice(&how, &n_documents, atlas, err));
+    GM_TRY(read_selection(&how, &n_documents, atlas, err));
     if (!some_layers && n_documents == 0) goto out;
     GM_TRY(gm_text_add(out, "This is a map of a part of the trace: ", err));
     if (some_layers) {
@@ -104,7 +104,7 @@ gm_status gm_part_say(gm_text *out, const gm_atlas *atlas, gm_error *err)
         GM_TRY(gm_layer_list_put(out, atlas->trace_layer, atlas->n_trace_layers, err));
         if (n_documents > 0) GM_TRY(gm_text_add(out, "; ", err));
     }
-    if (n_documents > 0) GM_TRY(say_documents(out, atlas, &how, n_documents, err));
+    if (n_documents > 0) GM_TRY(describe_documents(out, atlas, &how, n_documents, err));
     GM_TRY(gm_text_add(out, ".", err));
 out:
     return status;
