@@ -142,6 +142,23 @@ static void nineteen_draws(void)
     gm_outcomes_clear(&all);
 }
 
+static void a_single_draw(void)
+{
+    made m;
+    gm_outcomes all;
+    gm_error err = {0};
+    make(&m);
+    m.study.n_cells = 5, m.study.n_topics = 1, m.protocol.draws = 1;
+    put(&m, 0, GM_ARM_RANDOM, 0, 1, -1, 0.1);
+    CHECK_OK(gm_scores_cells(&m.study, 1, &err), err);
+    CHECK_OK(gm_scores_outcomes(&all, &m.study, &err), err);
+    CHECK_NEAR(all.topic[0].random_shift, -1, 1e-6);
+    CHECK_NEAR(all.topic[0].random_kl, 0.1, 1e-12);
+    CHECK_NEAR(all.topic[0].p, 0.5, 0);
+    CHECK_NEAR(all.random_shift, -1, 1e-6);
+    gm_outcomes_clear(&all);
+}
+
 static void all_that_is_printed(void)
 {
     made m;
@@ -250,4 +267,5 @@ static void words(void)
     CHECK_TEXT(gm_verdict_words(false, 19), "does not beat");
 }
 
-TESTS(TEST(outcomes), TEST(nineteen_draws), TEST(all_that_is_printed), TEST(words))
+TESTS(TEST(outcomes), TEST(nineteen_draws), TEST(a_single_draw), TEST(all_that_is_printed),
+      TEST(words))
