@@ -14,12 +14,12 @@
 
 enum { LANES = 8, WIDE = 16, DEPTH = GM_AMX_BYTES_DEPTH };
 
-enum { MOST_BYTE = 127, MOST_DIM = 100000 }; /* products of bytes stay in 32 bits up to 133,000 */
-static const float LEAST_NORM = 1e-20f, MOST_NORM = 1e30f; /* products of scales are normal */
+enum { MAX_BYTE = 127, MAX_DIM = 100000 }; /* products of bytes stay in 32 bits up to 133,000 */
+static const float MIN_NORM = 1e-20f, MAX_NORM = 1e30f; /* products of scales are normal */
 
 bool gm_bytes_can(const gm_points *points)
 {
-    return points->dim <= MOST_DIM && points->max_norm <= MOST_NORM;
+    return points->dim <= MAX_DIM && points->max_norm <= MAX_NORM;
 }
 
 /* ---- rounding ---- */
@@ -76,7 +76,7 @@ VECTORS static void round_point(gm_bytes *b, const float *f, const float *middle
 {
     double length, most;
     measure(f, middle, dim, &length, &most);
-    const float scale = (float)(most / MOST_BYTE);
+    const float scale = (float)(most / MAX_BYTE);
     const __m512d by = _mm512_set1_pd((double)scale);
     const __m512d inverse = _mm512_set1_pd(scale > 0 ? 1 / (double)scale : 0);
     int8_t *to = b->byte + place / 16 * 16 * b->dim + place % 16 * DEPTH;
@@ -118,7 +118,7 @@ gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < n; p++)
         round_point(&b, points->at + order[p] * points->dim, middle, points->dim, p);
-    b.longest = LEAST_NORM;
+    b.longest = MIN_NORM;
     for (size_t p = 0; p < n; p++) b.longest = fmaxf(b.longest, b.norm[p]);
     for (size_t p = n; p < padded; p++) b.norm[p] = INFINITY;
     *out = b;
