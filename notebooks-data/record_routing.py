@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Records which experts a Hugging Face model chooses for the texts of a corpus, for `gm-probe import`.
 
-usage: python3 notebooks-data/record_routing.py MODEL corpus.jsonl routing.jsonl
+usage: python3 notebooks-data/record_routing.py MODEL corpus.jsonl routing.jsonl [--dtype float32]
 
 A forward hook on each router takes the ids and gates that it returns (transformers 5). Texts are the corpus's "text", their first 512
 tokens; "subset" comes from "subset" or "meta.pile_set_name". The model's family must be one of transformers' own: DeepSeek-MoE v1
-(GigaChat-20B-A3B, the demo model) is not.
+(GigaChat-20B-A3B, the demo model) is not. It runs in f32, where its choices are those of gm-probe --numerics f32. --dtype bfloat16 takes
+half the memory, but its roundings change choices of experts; --dtype auto is the checkpoint's own.
 """
+import argparse
 import hashlib
 import json
 import sys
@@ -57,8 +59,8 @@ def document_of(record, tokenizer, model, seen):
             "routed_experts": experts, "gates": gates}
 
 
-def main(folder, corpus, out):
-    model = model_of(folder, dtype="auto", device_map="cuda" if torch.cuda.is_available() else "cpu")
+def main(folder, corpus, out, dtype):
+    model = model_of(folder, dtype=dtype, device_map="cuda" if torch.cuda.is_available() else "cpu")
     tokenizer, seen = AutoTokenizer.from_pretrained(folder), watch(model)
     with open(corpus) as lines, open(out, "w") as file:
         for line in lines:
@@ -70,6 +72,8 @@ def main(folder, corpus, out):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS)
+    for name in ("model", "corpus", "out"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "auto"), default="float32", help=argparse.SUPPRESS)
+    main(*vars(parser.parse_args()).values())

@@ -49,6 +49,23 @@ def check_model(name, gm_probe, record_routing, lines, work):
     return same >= LEAST_SAME and found["documents"] == len(lines) and found["tokens_left_out"] == 0
 
 
+def check_script(record_routing, work):
+    """As a program it says in f32 the experts that were just recorded in f32, and in bf16 some others."""
+    from transformers import AutoTokenizer
+
+    folder, script = common.REPO / "tests" / "golden" / "models" / "deepseek-v2-tiny", common.REPO / "notebooks-data" / "record_routing.py"
+    lines = (work / "corpus.jsonl").read_text().splitlines()
+    model, tokenizer = common.transformers_model(folder), AutoTokenizer.from_pretrained(folder)
+    seen, said = record_routing.watch(model), []
+    recorded = [record_routing.document_of(json.loads(line), tokenizer, model, seen)["routed_experts"] for line in lines]
+    for dtype in ([], ["--dtype", "bfloat16"]):
+        subprocess.run([sys.executable, script, folder, work / "corpus.jsonl", work / "said.jsonl", *dtype], check=True, capture_output=True)
+        said.append([json.loads(line)["routed_experts"] for line in (work / "said.jsonl").read_text().splitlines()])
+    same, other = said[0] == recorded, said[1] != said[0]
+    print(f"record_routing.py as a program: {'the same' if same else 'OTHER'} experts in f32, {'others' if other else 'THE SAME'} in bf16")
+    return same and other
+
+
 def main():
     gm_probe, shared = program(sys.argv[1], "gm-probe"), common.shared_dir()
     if gm_probe is None or shared is None:
@@ -61,7 +78,8 @@ def main():
     record_routing = load(common.REPO / "notebooks-data" / "record_routing.py")
     lines = unzstd(shared / "minipile" / "test.jsonl.zst").decode("utf-8").splitlines(keepends=True)[:DOCUMENTS]
     with tempfile.TemporaryDirectory() as folder:
-        good = all([check_model(name, gm_probe, record_routing, lines, pathlib.Path(folder)) for name in MODELS])
+        work = pathlib.Path(folder)
+        good = all([check_model(name, gm_probe, record_routing, lines, work) for name in MODELS] + [check_script(record_routing, work)])
     print("agree" if good else "DIFFER")
     return 0 if good else 3
 
