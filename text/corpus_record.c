@@ -162,8 +162,13 @@ static void take_member(const gm_corpus_record *record, const gm_json *text, gm_
     if (bytes) {
         take_text(bytes, n, out);
     } else if (text) {
-        gm_document_skip(out, GM_SKIP_NO_TEXT, "field '%.100s' has type %s, expected a string",
-                         record->text_field, gm_json_kind_name(gm_json_kind_of(text)));
+        const gm_json *first = gm_json_first(text);
+        const bool is_chat = first && gm_json_find(first, "role");
+        gm_document_skip(out, GM_SKIP_NO_TEXT, "field '%.50s' has type %s, expected a string%s",
+                         record->text_field, gm_json_kind_name(gm_json_kind_of(text)),
+                         is_chat ? "; make each chat one text first, as transformers' "
+                                   "apply_chat_template(..., tokenize=False) does"
+                                 : "");
     } else {
         char fields[64];
         gm_record_fields(record->root, fields, sizeof fields);

@@ -50,6 +50,11 @@ static void what_is_wrong_with_a_line_is_said(void)
         {"{\"ten_bytes_\":1,\"a_long_name_that_ends_four_bytes_before_the_end_\":2,\"x\":3}",
          "field 'text' is missing, expected a string; there are: ten_bytes_, ...", GM_SKIP_NO_TEXT},
         {"{\"text\":[\"x\"]}", "field 'text' has type array, expected a string", GM_SKIP_NO_TEXT},
+        {"{\"text\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+         "field 'text' has type array, expected a string; make each chat one text first, as "
+         "transformers' apply_chat_template(..., tokenize=False) does",
+         GM_SKIP_NO_TEXT},
+        {"{\"text\":[]}", "field 'text' has type array, expected a string", GM_SKIP_NO_TEXT},
         {"{\"text\":\"\"}", "the text is empty", GM_SKIP_EMPTY},
         {"{\"text\":\"x\",\"text\":\"y\"}", "not JSON: key 'text' appears twice in one object",
          GM_SKIP_NOT_JSON},
