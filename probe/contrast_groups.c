@@ -189,12 +189,13 @@ static gm_status match(chosen c[2], gm_sha_index index[2], gm_error *err)
     const size_t before = count(&c[0]);
     for (int t = 0; t < 2; t++)
         GM_TRY(gm_sha_index_init(&index[t], c[t].samples->sha, c[t].samples->n, err));
-    keep_shared(&c[0], 0, &index[0], &index[1]);
     keep_shared(&c[1], 1, &index[1], &index[0]);
+    gm_sha_index_keep(&index[0], c[0].group); /* the first text of the subsets asked for */
+    keep_shared(&c[0], 0, &index[0], &index[1]);
     for (size_t j = 0; j < c[1].samples->n; j++) { /* those of other subsets have none */
         if (c[1].group[j] == 0) continue;
         const int64_t i = gm_sha_index_find(&index[0], c[1].samples->sha + j * SHA_BYTES);
-        if (c[0].group[i] == 0) c[1].group[j] = 0;
+        if (i < 0) c[1].group[j] = 0;
     }
     const size_t n = count(&c[0]);
     if (n < 2)

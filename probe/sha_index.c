@@ -28,6 +28,15 @@ void gm_sha_index_clear(gm_sha_index *index)
     *index = (gm_sha_index){0};
 }
 
+void gm_sha_index_keep(gm_sha_index *index, const uint8_t *keep)
+{
+    const size_t n = index->n;
+    index->n = 0;
+    for (size_t k = 0; k < n; k++)
+        if (keep[(index->sorted[k] - index->sha) / SHA_BYTES])
+            index->sorted[index->n++] = index->sorted[k];
+}
+
 int64_t gm_sha_index_find(const gm_sha_index *index, const uint8_t sha[32])
 {
     size_t lo = 0, hi = index->n;

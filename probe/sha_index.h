@@ -15,6 +15,9 @@ gm_status gm_sha_index_init(gm_sha_index *index, const uint8_t *sha, size_t n, g
     GM_MUST_USE;
 void gm_sha_index_clear(gm_sha_index *index);
 
+/* Find documents i with keep[i] (n) not 0 only. */
+void gm_sha_index_keep(gm_sha_index *index, const uint8_t *keep);
+
 /* The first document with this text, or -1. */
 int64_t gm_sha_index_find(const gm_sha_index *index, const uint8_t sha[32]);
 

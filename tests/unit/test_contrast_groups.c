@@ -84,11 +84,12 @@ static void texts_of_a_subset(void)
     gm_contrast_groups g;
     gm_error err = {0};
     gm_opt_list topic = {.at = (const char *[]){"subset1"}, .n = 1};
-    make_two(trace); /* 1, 4, 10, and 7, whose text's first document is of another subset */
+    make_two(trace); /* 1, 4, 10, and 7, whose text is also of another subset, before it */
     CHECK_OK(gm_contrast_groups_of_traces(&g, trace[0], trace[1], &topic, &err), err);
-    CHECK_INT(g.data.n_pairs, 3);
-    CHECK_INT(g.data.N, 6);
+    CHECK_INT(g.data.n_pairs, 4);
+    CHECK_INT(g.data.N, 8);
     CHECK_INT(g.n_alone[0], 0);
+    CHECK_INT(g.n_copies, 1); /* of the second trace */
     gm_contrast_groups_clear(&g);
     topic.at[0] = "subset9";
     CHECK_FAILS(gm_contrast_groups_of_traces(&g, trace[0], trace[1], &topic, &err), err, GM_EARG,
