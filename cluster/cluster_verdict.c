@@ -188,13 +188,15 @@ static void say_largest(gm_json_out *out, const gm_analysis *a)
     for (size_t p = 0; p < a->distinct.m; p++)
         here += a->clustering.label[a->distinct.first[p]] == 0;
     double share = (double)here / (double)a->distinct.m, top = (double)most / (double)runs;
-    if (share > 1.25 * top)
-        say(out, GM_VERDICT_DOUBT, "cluster 0",
-            "Cluster 0 holds %.0f %% of the documents; with other seeds the largest cluster holds "
-            "%.0f to %.0f %%, so it may be several clusters in one. Try --seed %" PRIu64 ", or "
-            "--max-cluster-size %zu (also in recut)",
-            100 * share, 100 * (double)least / (double)runs, 100 * top, s->seed[0].seed,
-            limit_of(a));
+    const size_t limit = limit_of(a);
+    char advice[64] = "";
+    if (!(share > 1.25 * top)) return;
+    if (limit < here)
+        (void)snprintf(advice, sizeof advice, ", or --max-cluster-size %zu (also in recut)", limit);
+    say(out, GM_VERDICT_DOUBT, "cluster 0",
+        "Cluster 0 holds %.0f %% of the documents; with other seeds the largest cluster holds "
+        "%.0f to %.0f %%, so it may be several clusters in one. Try --seed %" PRIu64 "%s",
+        100 * share, 100 * (double)least / (double)runs, 100 * top, s->seed[0].seed, advice);
 }
 
 /* The clusters whose figure is poor, by number. */

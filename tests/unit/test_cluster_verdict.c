@@ -180,7 +180,7 @@ static void lengths_name_what_evens_them(void)
 
 /* What is said of one cluster, of 100 documents of three subsets, that other seeds give with an ARI
  * of `ari` and of which the largest of theirs has `largest`. */
-static void put_seeds(gm_json_out *out, double ari, size_t largest, size_t most)
+static void put_seeds(gm_json_out *out, double ari, size_t largest, size_t min, size_t most)
 {
     enum { N = 100 };
     static int32_t cluster[N];
@@ -191,7 +191,7 @@ static void put_seeds(gm_json_out *out, double ari, size_t largest, size_t most)
     float jaccard = 1;
     gm_analysis a = {.distinct = {.m = N, .first = first},
                      .clustering = {.label = cluster, .n_clusters = 1},
-                     .hdbscan = {.min_cluster_size = 4, .max_cluster_size = most}};
+                     .hdbscan = {.min_cluster_size = min, .max_cluster_size = most}};
     gm_stability *s = &a.assessment.stability;
     gm_error err = {0};
     a.assessment.has_reruns = true;
@@ -225,7 +225,7 @@ static void seeds_that_disagree_name_what_helps(void)
                  {0.4, 11, 50, false}}; /* there is a limit */
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         gm_json_out out = {0};
-        put_seeds(&out, cases[i].ari, cases[i].largest, cases[i].most);
+        put_seeds(&out, cases[i].ari, cases[i].largest, 4, cases[i].most);
         CHECK_HAS(out.text.at, "ARI with five other seeds");
         const bool helps = strstr(out.text.at, "; --max-cluster-size 10 makes maps agree better");
         CHECK_INT(helps, cases[i].helps);
@@ -239,12 +239,16 @@ static void one_limit_is_named(void)
     static const char option[] = "--max-cluster-size ";
     gm_json_out out = {0};
     size_t n = 0;
-    put_seeds(&out, 0.4, 11, 0);
+    put_seeds(&out, 0.4, 11, 4, 0);
     CHECK_HAS(out.text.at, "Try --seed 0, or --max-cluster-size 10 (also in recut)");
     CHECK_HAS(out.text.at, "soup, makes up 34 % of it; recut with --max-cluster-size 10 splits it");
     for (const char *at = out.text.at; (at = strstr(at, option)) != NULL; at++, n++)
         CHECK(strncmp(at + sizeof option - 1, "10 ", 3) == 0);
     CHECK_INT(n, 3);
+    gm_text_clear(&out.text);
+    out = (gm_json_out){0};
+    put_seeds(&out, 0.4, 11, 50, 0); /* one of 101 would split none of these 100 */
+    CHECK_HAS(out.text.at, "Try --seed 0\"");
     gm_text_clear(&out.text);
 }
 
