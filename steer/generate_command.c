@@ -13,7 +13,8 @@
 static const char details[] =
     "Decoding is greedy, unless the model's generation_config.json or --temperature says\n"
     "otherwise. A single prompt is printed as it is generated; several are printed in their\n"
-    "order, each when it is finished.\n"
+    "order, each when it is finished. A page of texts with and without steering, side by\n"
+    "side, is what gm-steer compare --report writes.\n"
     "  gm-steer generate --model DIR --atlas run.atlas.h5 --cluster 25 --weight 2 \\\n"
     "    --prompt \"Albert Einstein\"\n"
     "  gm-steer generate --model DIR --plan food.plan.safetensors --interactive\n";

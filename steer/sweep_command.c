@@ -95,6 +95,10 @@ static gm_status check_outputs(const request *r, const char *folder, bool finish
     if (r->report) GM_TRY(gm_outfile_check(r->report, r->force, err));
     if (r->figure) GM_TRY(gm_picture_check(r->figure, r->force, err));
     if (r->out == NULL || finished) goto out;
+    if (exists(r->out) && !r->force)
+        GM_FAIL(GM_EEXIST,
+                "'%s' exists; --resume tells it again and draws from it, --force measures anew",
+                r->out);
     GM_TRY(gm_outfile_check(r->out, r->force, err));
     GM_TRY(gm_shard_list_read(&list, folder, err));
     if (list.n > 0 && !r->force && !r->resume)
@@ -205,23 +209,35 @@ static gm_status print_plan(gm_study *s, gm_error *err)
     return GM_OK;
 }
 
+/* All results or none: one that was written before another failed would be in the way of --resume.
+ */
 static gm_status give_results(const request *r, const gm_study *s, const gm_outcomes *o,
                               bool finished, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_text csv = {0}, text = {0};
+    const char *written[3];
+    size_t n_written = 0;
     GM_TRY(gm_verdict_json(&json, s, o, r->kept.at, err));
     if (r->csv) {
         GM_TRY(gm_verdict_csv(&csv, s, err));
         GM_TRY(gm_outfile_write(r->csv, r->force, csv.at, csv.n, err));
+        written[n_written++] = r->csv;
     }
-    if (r->figure) GM_TRY(gm_sweep_figure_write(s, o, r->figure, r->force, err));
-    if (r->report) GM_TRY(gm_page_write(s, o, r->kept.at, r->report, r->force, err));
+    if (r->figure) {
+        GM_TRY(gm_sweep_figure_write(s, o, r->figure, r->force, err));
+        written[n_written++] = r->figure;
+    }
+    if (r->report) {
+        GM_TRY(gm_page_write(s, o, r->kept.at, r->report, r->force, err));
+        written[n_written++] = r->report;
+    }
     if (r->out && !finished) GM_TRY(gm_store_write(r->out, s, &r->kept, &json.text, r->force, err));
     if (!r->setup.json) GM_TRY(gm_verdict_text(&text, s, o, err));
     printf("%s%s", r->setup.json ? json.text.at : text.at, r->setup.json ? "\n" : "");
 out:
+    while (status != GM_OK && !r->force && n_written > 0) (void)remove(written[--n_written]);
     gm_text_clear(&json.text);
     gm_text_clear(&csv);
     gm_text_clear(&text);

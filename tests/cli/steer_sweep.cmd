@@ -62,6 +62,12 @@ until ls i.h5.parts/*.h5 > /dev/null 2>&1 || ! kill -0 $victim 2> /dev/null; do 
 kill -TERM $victim; wait $victim; echo "exit $?"; grep -v '^warning: [0-9]* draws' i.err >&2
 sweep $many -o i.h5 --resume > /dev/null 2>&1; echo "exit $?"
 
+# A disk that fills at the page: nothing that is in the way of --resume.
+(trap '' XFSZ; ulimit -f 40; sweep $small -o f.h5 --csv f.csv --figure f.png --report full.html 2>&1 > /dev/null | tail -n 1)
+ls f.csv f.png full.html f.h5 2> /dev/null
+sweep $small -o f.h5 --csv f.csv --figure f.png --resume > resumed 2> /dev/null; echo "exit $?"
+same whole resumed "text after a full disk"
+
 echo "-- refused:"
 sweep --csv s.csv
 sed 's/: "\(soup\|ships\|stars\)"}/: "far \1"}/' other.jsonl > far.jsonl
