@@ -9,6 +9,7 @@
 
 #include <cairo-svg.h>
 #include <pango/pangocairo.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MIN_PIXELS = 16 };
@@ -126,6 +127,9 @@ void gm_canvas_colour(gm_canvas *canvas, gm_rgb colour, double opacity)
 
 static PangoLayout *layout_of(gm_canvas *canvas, const char *text, const gm_text_style *style)
 {
+#ifdef GM_FONTS /* of a build without root: fonts are in its folder of packages */
+    (void)setenv("FONTCONFIG_FILE", GM_FONTS, 0);
+#endif
     PangoLayout *layout = pango_cairo_create_layout(canvas->cr);
     PangoFontDescription *font = pango_font_description_from_string("DejaVu Sans, sans");
     pango_font_description_set_absolute_size(font, style->size * PANGO_SCALE);
