@@ -59,7 +59,7 @@ function(gm_libraries_of out source)
   endforeach()
   file(STRINGS ${source} hdf5 REGEX "^#include <hdf5\\.h>")
   if(hdf5 AND found) # a test that makes files our writer never would
-    list(APPEND found PkgConfig::HDF5)
+    list(APPEND found gm_hdf5)
   endif()
   list(REMOVE_DUPLICATES found)
   set(${out} ${found} PARENT_SCOPE)
