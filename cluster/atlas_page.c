@@ -59,7 +59,7 @@ static void put_experts(gm_html *page, const gm_atlas *atlas, size_t cluster)
 {
     gm_top_expert top[TOP_EXPERTS];
     size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_EXPERTS);
-    gm_html_raw(page, "<td>");
+    gm_html_raw(page, "<td class=\"list\">");
     for (size_t i = 0; i < n; i++)
         gm_html_printf(page, "%s%d:%d (x%.1f)", i ? ", " : "",
                        atlas->layer_of_moe[top[i].moe_layer], top[i].expert, (double)top[i].lift);
@@ -124,8 +124,6 @@ static gm_status put_cluster_table(gm_html *page, const gm_atlas *atlas, gm_erro
     for (size_t i = 0; i < n; i++) header[BEFORE + i] = figure[i].title;
     header[BEFORE + n] = experts;
 
-    gm_html_raw(page, "<section id=\"clusters\" aria-label=\"Clusters\">\n");
-    gm_html_heading(page, 2, "Clusters");
     if (note[0]) {
         gm_html_raw(page, "<p>");
         gm_html_printf(page, "%s", note);
@@ -149,8 +147,23 @@ static gm_status put_cluster_table(gm_html *page, const gm_atlas *atlas, gm_erro
         gm_html_row_end(page);
     }
     gm_html_table_end(page);
-    gm_html_raw(page, "</section>\n");
     return GM_OK;
+}
+
+static gm_status put_clusters(gm_html *page, const gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_html_raw(page, "<section id=\"clusters\" aria-label=\"Clusters\">\n");
+    gm_html_heading(page, 2, "Clusters");
+    if (atlas->n_clusters > 0)
+        status = put_cluster_table(page, atlas, err);
+    else
+        gm_html_paragraph(page, "There is none: at no density do the documents part into groups "
+                                "of --min-cluster-size or more. 'gm-cluster recut ATLAS "
+                                "--min-cluster-size N' says at once what a smaller number finds, "
+                                "and writes it with -o.");
+    gm_html_raw(page, "</section>\n");
+    return status;
 }
 
 /* Clusters down, subsets across; a cell's shade is its share of the cluster. */
@@ -227,7 +240,7 @@ static void put_footer(gm_html *page, const gm_atlas *atlas, const gm_report_opt
                        const gm_page_documents *documents, size_t snippet)
 {
     const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
-    gm_html_raw(page, "<section><h2>About this page</h2>\n<p>");
+    gm_html_raw(page, "<section aria-label=\"About this page\"><h2>About this page</h2>\n<p>");
     gm_html_printf(page, "This page is a single file that needs no network. ");
     if (options->trace == NULL)
         gm_html_printf(page, "It was written without the trace (give report --trace FILE), so it "
@@ -286,7 +299,7 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
     gm_html_begin_scripted(page, options->name, "expert atlas", &gm_asset_page_style, script, 2);
     GM_TRY(put_header(page, atlas, err));
     gm_html_asset(page, &gm_asset_page_explore);
-    GM_TRY(put_cluster_table(page, atlas, err));
+    GM_TRY(put_clusters(page, atlas, err));
     gm_html_asset(page, &gm_asset_page_experts);
     put_matrix(page, atlas);
     GM_TRY(gm_page_put_json(page, "Quality", atlas->quality, true, err));

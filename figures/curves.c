@@ -217,16 +217,36 @@ static void add_points(drawn *d, const plane *p, const gm_curve_point *q, size_t
 }
 
 static const gm_text_style LEVEL_STYLE = {
-    .size = SMALL, .colour = {176, 82, 20}, .halo = true, .anchor_x = 1, .anchor_y = 1};
+    .size = SMALL, .colour = {176, 82, 20}, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
+
+/* Where the level's label hides least of what is drawn: above or below its line, at its right or
+ * left end. */
+static gm_box place_level(gm_canvas *c, const plane *p, const gm_curve_panel *q, const drawn *d)
+{
+    double width, height, least = INFINITY;
+    gm_box best = {0};
+    gm_canvas_measure(c, q->level, &LEVEL_STYLE, &width, &height);
+    for (int way = 0; way < 4; way++) {
+        const double in = 4 + width / 2, off = 3 + height / 2;
+        const gm_box box = {.x = way & 2 ? in : p->width - in,
+                            .y = py(p, q->level_y) - p->top + (way & 1 ? off : -off),
+                            .width = width,
+                            .height = height};
+        const double middle = p->height / 2;
+        double hidden = width * fmax(0, fabs(box.y - middle) + height / 2 - middle); /* outside */
+        for (size_t i = 0; i < d->n; i++) hidden += gm_box_shared(&box, &d->at[i]);
+        if (hidden < least) least = hidden, best = box;
+    }
+    return best;
+}
 
 /* The labels of the line and of the marks; a thin line leads to the point from one that stands
  * apart from it. */
-static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
+static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q, const drawn *d)
 {
     enum { APART = 9 };
     gm_box box[MAX_LABELS];
     const gm_curve_point *of[MAX_LABELS];
-    drawn d = {.n = 0};
     gm_text_style style = {.size = SMALL, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
     size_t n = 0, n_line = 0;
     double width, height, x, y;
@@ -239,14 +259,7 @@ static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
         of[n++] = at;
         if (i < q->n_line) n_line = n; /* the line's labels come first */
     }
-    if (isfinite(q->level_y) && q->level) {
-        gm_canvas_measure(c, q->level, &LEVEL_STYLE, &width, &height);
-        add_drawn(&d, p->width - 4 - width / 2, py(p, q->level_y) - 3 - height / 2 - p->top, width,
-                  height);
-    }
-    add_points(&d, p, q->line, q->n_line, true);
-    add_points(&d, p, q->mark, q->n_mark, false);
-    gm_labels_place(box, n, d.at, d.n, p->width, p->height);
+    gm_labels_place(box, n, d->at, d->n, p->width, p->height);
     cairo_set_line_width(c->cr, 0.7);
     for (size_t i = 0; i < n; i++) {
         gm_canvas_colour(c, i < n_line ? LINE : MARK, 0.6);
@@ -263,6 +276,7 @@ static void draw_panel(gm_canvas *c, const plane *p, const gm_curve_figure *f,
                        const gm_curve_panel *q)
 {
     const double dash[] = {5, 4};
+    drawn d = {.n = 0};
     gm_canvas_text(c, p->left, p->top - 22, q->title ? q->title : "",
                    &(gm_text_style){.size = LARGE, .colour = GM_INK, .max_width = p->width});
     draw_axes(c, p, f);
@@ -276,12 +290,17 @@ static void draw_panel(gm_canvas *c, const plane *p, const gm_curve_figure *f,
     if (isfinite(q->level_y))
         stroke(c, p->left, py(p, q->level_y), p->left + p->width, py(p, q->level_y));
     cairo_restore(c->cr);
-    if (isfinite(q->level_y) && q->level)
-        gm_canvas_text(c, p->left + p->width - 4, py(p, q->level_y) - 3, q->level, &LEVEL_STYLE);
+    add_points(&d, p, q->line, q->n_line, true);
+    add_points(&d, p, q->mark, q->n_mark, false);
+    if (isfinite(q->level_y) && q->level) { /* below the points */
+        const gm_box level = place_level(c, p, q, &d);
+        add_drawn(&d, level.x, level.y, level.width, level.height);
+        gm_canvas_text(c, p->left + level.x, p->top + level.y, q->level, &LEVEL_STYLE);
+    }
     draw_band(c, p, q->band, q->n_band);
     draw_points(c, p, q->mark, q->n_mark, MARK, false);
     draw_points(c, p, q->line, q->n_line, LINE, true);
-    draw_labels(c, p, q);
+    draw_labels(c, p, q, &d);
 }
 
 static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, gm_error *err)

@@ -11,7 +11,7 @@ static double clamp(double v, double lo, double hi)
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-static double shared_area(const gm_box *p, const gm_box *q)
+double gm_box_shared(const gm_box *p, const gm_box *q)
 {
     double x = (p->width + q->width) / 2 - fabs(q->x - p->x);
     double y = (p->height + q->height) / 2 - fabs(q->y - p->y);
@@ -32,8 +32,8 @@ static double badness(const gm_box *box, size_t i, size_t n, const gm_box *taken
 {
     double x, y, sum = 6 * gm_label_edge(&box[i], &x, &y);
     for (size_t j = 0; j < n; j++)
-        if (j != i) sum += 60 * shared_area(&box[i], &box[j]);
-    for (size_t j = 0; j < n_taken; j++) sum += 4 * shared_area(&box[i], &taken[j]);
+        if (j != i) sum += 60 * gm_box_shared(&box[i], &box[j]);
+    for (size_t j = 0; j < n_taken; j++) sum += 4 * gm_box_shared(&box[i], &taken[j]);
     return sum;
 }
 

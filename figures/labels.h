@@ -13,6 +13,9 @@ typedef struct gm_box {
     double home_x, home_y; /* the point that it names */
 } gm_box;
 
+/* The area that two boxes share. */
+double gm_box_shared(const gm_box *p, const gm_box *q);
+
 /* A label in a column beside a plot, and the point in the plot that it names. */
 typedef struct gm_beside {
     double home_x, home_y; /* in [0,width] x [0,height] */

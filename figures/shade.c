@@ -8,7 +8,8 @@
 enum { HALF = 4, N_STEPS = 2 * HALF + 1 }; /* HALF is the middle step, without a shade */
 
 static const char rules[] =
-    ".shade{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;margin:.3rem 0 1rem}"
+    ".shade{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;margin:.3rem 0 1rem;"
+    "unicode-bidi:plaintext}"
     ".shade span,.scale span{border-radius:2px;padding:.1em 0}"
     ".shade span[title]:hover{outline:2px solid var(--ink)}"
     ".given{border-bottom:2px dotted var(--soft)}"

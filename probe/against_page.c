@@ -60,6 +60,7 @@ gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options
     size_t L = (size_t)a->info->n_layers;
     const bool margins = !a->info->no_margins;
     gm_html_begin(&h, o->trace, "agreement of two traces", "");
+    gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "Agreement of two traces");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h,
@@ -87,6 +88,7 @@ gm_status gm_against_page_write(const gm_against *a, const gm_stats_page_options
     }
     gm_html_table_end(&h);
     put_losses(&h, a);
+    gm_html_raw(&h, "</main>\n");
     GM_TRY(gm_text_printf(&command, err, "gm-probe stats %s --against", o->trace));
     gm_html_footer(&h, command.at, o->against);
     GM_TRY(gm_html_end(&h, err));

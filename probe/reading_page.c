@@ -146,7 +146,11 @@ static void put_facts(gm_html *html, const gm_reading_page *p, const gm_passage 
     char hex[65];
     gm_sha256_hex(s->sha + 32 * from->document, hex);
     gm_html_raw(html, "<p class=\"facts\">");
-    if (subset[0]) gm_html_printf(html, "%s, ", subset);
+    if (subset[0]) {
+        gm_html_raw(html, "<bdi>"); /* may run from right to left, before a number */
+        gm_html_text(html, subset, strlen(subset));
+        gm_html_raw(html, "</bdi>, ");
+    }
     gm_html_printf(html, "%zu token%s, sha %.12s", from->n, gm_plural(from->n), hex);
     if (p->by_expert && from->hit == GM_NO_HIT)
         gm_html_printf(html, "; %.1f %% of its tokens chose %d:%zu", 100 * from->value,

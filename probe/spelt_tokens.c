@@ -58,9 +58,14 @@ static void put_text(gm_html *page, const char *bytes, size_t n)
 
 static void put_token(gm_html *page, const char *bytes, size_t n, uint8_t phase, bool hit)
 {
-    const char *what = n == 0 ? "more" : phase == GM_TRACE_TEMPLATE ? "template" : "";
-    char tag[48];
-    snprintf(tag, sizeof tag, "<span class=\"%s%s\">", what, !hit ? "" : what[0] ? " hit" : "hit");
+    const bool template = phase == GM_TRACE_TEMPLATE; /* does not decide where the text begins */
+    const char *what = n == 0 ? "more" : template ? "template" : "";
+    char tag[64];
+    snprintf(tag, sizeof tag, "<span class=\"%s%s\"%s>", what,
+             !hit      ? ""
+             : what[0] ? " hit"
+                       : "hit",
+             template ? " dir=\"ltr\"" : "");
     gm_html_raw(page, what[0] || hit ? tag : "<span>");
     put_text(page, bytes, n);
     gm_html_raw(page, "</span>");

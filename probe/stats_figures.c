@@ -229,7 +229,7 @@ static gm_status draw_reuse(const gm_stats *s, const gm_picture_target *to, gm_e
 {
     static const char *const title[MEASURES] = {"strongest expert as the token before",
                                                 "share of the K as the token before",
-                                                "share of the K guessed from the layer before"};
+                                                "share guessed from the layer before"};
     const gm_reuse *r = &s->reuse;
     gm_curve_panel panel[MEASURES];
     gm_curve_point *point = gm_alloc2((size_t)2 * MEASURES, s->L, sizeof *point);

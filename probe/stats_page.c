@@ -317,7 +317,7 @@ static gm_status put_raised(gm_html *h, const gm_stats *s, size_t subset, size_t
     gm_status status = gm_best_init(&best, top, err);
     if (status != GM_OK) return status;
     gm_stats_offer_raised(s, subset, &best);
-    gm_html_raw(h, "<td>");
+    gm_html_raw(h, "<td class=\"list\">");
     for (size_t i = 0; i < best.n; i++) {
         size_t at = best.at[i];
         gm_domain_measure m = gm_stats_domain(s, subset, at / s->E, at % s->E);
@@ -452,6 +452,7 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     gm_text title = {0};
     GM_TRY(gm_text_printf(&title, err, "Experts of %s", s->info->model));
     gm_html_begin(&h, o->trace, "statistics of its experts", "");
+    gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, title.at);
     put_intro(&h, s);
     GM_TRY(put_load(&h, s, err));
@@ -464,6 +465,7 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     put_rollout(&h, s);
     if (o->n_views > 0) gm_html_heading(&h, 2, "Requested experts");
     for (size_t i = 0; i < o->n_views; i++) put_expert(&h, s, &o->view[i], o->tokenizer);
+    gm_html_raw(&h, "</main>\n");
     gm_html_footer(&h, "gm-probe stats", o->trace);
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, o->replace, h.text.at, h.text.n, err));

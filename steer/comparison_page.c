@@ -9,6 +9,8 @@
 
 static const double LIMIT = 3; /* nats: the darkest shade, a factor of 20 */
 
+enum { LONG_PROMPT = 60, PROMPT_END = 16 }; /* tokens */
+
 /* What was fed since the last whole character: one piece of text, one or more tokens. */
 typedef struct piece {
     gm_text text;
@@ -17,39 +19,49 @@ typedef struct piece {
     bool given;
 } piece;
 
-static void put_piece(gm_html *h, piece *p)
+/* Put it, or forget it. */
+static void put_piece(gm_html *h, piece *p, bool shown)
 {
     char note[128];
     const double shift = p->steered - p->plain;
     snprintf(note, sizeof note, "%+.2f nats: %.2g %% without the plan, %.2g %% with it", shift,
              100 * exp(p->plain), 100 * exp(p->steered));
-    const gm_shaded_piece shown = {.bytes = p->text.at,
-                                   .n = p->text.n,
-                                   .value = shift,
-                                   .note = isnan(shift) ? NULL : note,
-                                   .given = p->given};
-    gm_shade_piece(h, &shown, LIMIT);
+    const gm_shaded_piece shaded = {.bytes = p->text.at,
+                                    .n = p->text.n,
+                                    .value = shift,
+                                    .note = isnan(shift) ? NULL : note,
+                                    .given = p->given};
+    if (shown) gm_shade_piece(h, &shaded, LIMIT);
     p->text.n = p->n_tokens = 0;
     p->plain = p->steered = 0;
+}
+
+static void put_given(gm_html *h, const char *text)
+{
+    const gm_shaded_piece given = {
+        .bytes = text, .n = strlen(text), .value = (double)NAN, .given = true};
+    gm_shade_piece(h, &given, LIMIT);
 }
 
 /* Where the model goes on; an answer stands on a line of its own. */
 static void put_turn(gm_html *h, const gm_continuation *c)
 {
-    const gm_shaded_piece line = {.bytes = "\n", .n = 1, .value = (double)NAN, .given = true};
-    if (c->n_closing > 0) gm_shade_piece(h, &line, LIMIT);
+    if (c->n_closing > 0) put_given(h, "\n");
     gm_shade_spoken(h, " (here the model continues:) ");
 }
 
-/* Every token of a text but the template's, as far as characters are whole. */
+/* Every token of a text but the template's, as far as characters are whole; of a long prompt the
+ * end, unless it is to be `whole`. */
 static gm_status put_tokens(gm_html *h, const gm_tokenizer *tokenizer, const gm_continuation *c,
-                            const gm_reread *r, gm_error *err)
+                            const gm_reread *r, bool whole, gm_error *err)
 {
     gm_status status = GM_OK;
+    const size_t from = whole || c->prompt.n < LONG_PROMPT ? 0 : c->prompt.n - PROMPT_END;
     gm_stream stream;
     piece p = {0};
     gm_stream_init(&stream, tokenizer, false);
     gm_shade_begin(h);
+    if (from > 0) put_given(h, "\u2026");
     for (size_t t = c->n_template; t < r->n; t++) {
         const uint32_t id = gm_continuation_token(c, t);
         if (gm_continuation_phase(c, t) == GM_PHASE_TEMPLATE) continue;
@@ -58,10 +70,10 @@ static gm_status put_tokens(gm_html *h, const gm_tokenizer *tokenizer, const gm_
         p.plain += (double)r->plain[t];
         p.steered += (double)r->steered[t];
         if (id < gm_tokenizer_size(tokenizer)) GM_TRY(gm_stream_add(&stream, id, &p.text, err));
-        if (p.text.n > 0) put_piece(h, &p);
+        if (p.text.n > 0) put_piece(h, &p, t >= from);
     }
     GM_TRY(gm_stream_end(&stream, &p.text, err));
-    if (p.text.n > 0) put_piece(h, &p);
+    if (p.text.n > 0) put_piece(h, &p, true);
 out:
     gm_shade_end(h);
     gm_stream_clear(&stream);
@@ -104,7 +116,7 @@ static gm_status put_text(gm_html *h, const gm_setup *setup, const gm_continuati
     if (!isnan(shift)) gm_html_printf(h, ", whose mean shift with the plan is %+.2f nats", shift);
     put_dose(h, c);
     gm_html_raw(h, "</figcaption>");
-    gm_status status = put_tokens(h, setup->tokenizer, c, r, err);
+    gm_status status = put_tokens(h, setup->tokenizer, c, r, steered, err);
     gm_html_raw(h, "</figure>\n");
     return status;
 }
@@ -128,7 +140,8 @@ static const char about[] =
     "Each prompt was continued with every plan and without one, with the same random draws. Both "
     "texts were then read again, token by token, with and without the plan. A token's shade is the "
     "change of its log-probability after the same words: orange if the plan makes it likelier, "
-    "blue if less likely. Dotted underline: the prompt. A character of several tokens has the sum "
+    "blue if less likely. Dotted underline: the prompt; a long one stands whole in the first text "
+    "only. A character of several tokens has the sum "
     "of their changes. Dose: share of tokens and layers where an important expert of the plan was "
     "chosen.";
 

@@ -14,9 +14,10 @@ export class ClusterTable {
     constructor(colours, onCluster) {
         this.root = document.getElementById("clusters");
         this.table = this.root.querySelector("table");
-        this.body = this.table.tBodies[0];
-        this.rows = [...this.body.rows];
+        this.body = this.table?.tBodies[0];
+        this.rows = [...this.body?.rows ?? []];
         this.onCluster = onCluster;
+        if (this.rows.length === 0) return; // there is no cluster
         this.rows.forEach((row, c) => this.enliven(row, c, colours[c]));
         [...this.table.tHead.rows[0].cells].forEach((cell, at) => this.makeSortable(cell, at));
         this.addFilter();

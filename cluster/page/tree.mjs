@@ -50,6 +50,11 @@ export function drawTree(atlas, onCluster) {
         svg.remove();
         return;
     }
+    if (tree.length === 1) {
+        says.textContent = "Here it is a single branch: nowhere do the documents part.";
+        svg.remove();
+        return;
+    }
     if (treeLeftOut > 0) says.textContent = `Small branches that are not drawn: ${treeLeftOut}.`;
     const width = svg.node().parentElement.clientWidth, across = width - AXIS, nodes = layoutTree(tree);
     const log = (lambda) => Math.log(Math.max(lambda, 1e-12));

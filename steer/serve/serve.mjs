@@ -290,6 +290,7 @@ async function begin() {
     const first = entries()[0];
     if (first) addColumn(first);
     at("choose").hidden = !first;
+    if (!first) say("Nothing to steer towards: gm-steer serve --atlas FILE lists clusters, --plan FILE a plan.");
     showList();
     showCommands();
     at("find").addEventListener("input", showList);

@@ -169,6 +169,21 @@ static void the_page_holds_everything_and_repeats(void)
     gm_text_clear(&second);
 }
 
+static void an_atlas_without_a_cluster_says_what_to_do(void)
+{
+    gm_atlas atlas = small_atlas();
+    gm_text page = {0};
+    gm_error err = {0};
+    const int32_t cluster[N] = {-1, -1, -1, -1, -1, -1};
+    const gm_report_options options = {.html = "none.html", .replace = true};
+    atlas.cluster = cluster, atlas.n_clusters = 0;
+    CHECK_OK(gm_report_write(&atlas, &options, &err), err);
+    CHECK_OK(gm_text_read_file(&page, "none.html", 1 << 24, &err), err);
+    CHECK_PAGE(page.at, "gm-cluster recut ATLAS --min-cluster-size N");
+    CHECK(strstr(page.at, "Stability: as in HDBSCAN") == NULL);
+    gm_text_clear(&page);
+}
+
 /* What an atlas of strangers calls things stays text. */
 static void hostile_names_are_text_on_the_page(void)
 {
@@ -204,4 +219,4 @@ static void hostile_names_are_text_on_the_page(void)
 TESTS(TEST(the_largest_subset_and_its_share), TEST(top_experts_go_by_lift_then_layer_then_id),
       TEST(a_median_of_an_even_number_is_between_the_two_in_the_middle),
       TEST(titles_are_cut_at_a_word), TEST(the_page_holds_everything_and_repeats),
-      TEST(hostile_names_are_text_on_the_page))
+      TEST(an_atlas_without_a_cluster_says_what_to_do), TEST(hostile_names_are_text_on_the_page))

@@ -71,13 +71,14 @@ static void phases_are_told_apart(void)
     const uint8_t phase[] = {GM_TRACE_TEMPLATE, GM_TRACE_PROMPT, GM_TRACE_GENERATED,
                              GM_TRACE_TEMPLATE, GM_TRACE_PROMPT};
     gm_text got = put(t, id, phase, 5, 2);
-    CHECK_TEXT(got.at + 1,
-               "<span class=\"template\">&lt;s&gt;</span><span>a</span>"
-               "<em>generated</em><span class=\"hit\">a</span>"
-               "<span class=\"template\">&lt;s&gt;</span><em>prompt</em><span>a</span>");
+    CHECK_TEXT(
+        got.at + 1,
+        "<span class=\"template\" dir=\"ltr\">&lt;s&gt;</span><span>a</span>"
+        "<em>generated</em><span class=\"hit\">a</span>"
+        "<span class=\"template\" dir=\"ltr\">&lt;s&gt;</span><em>prompt</em><span>a</span>");
     gm_text_clear(&got);
     got = put(t, id, phase, 1, 0);
-    CHECK_TEXT(got.at + 1, "<span class=\"template hit\">&lt;s&gt;</span>");
+    CHECK_TEXT(got.at + 1, "<span class=\"template hit\" dir=\"ltr\">&lt;s&gt;</span>");
     gm_text_clear(&got);
     gm_tokenizer_close(t);
 }
