@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/outfile.h"
 #include "base/progress.h"
+#include "figures/figures.h"
 #include "probe/contrast_groups.h"
 #include "probe/probe_commands.h"
 
@@ -42,8 +43,8 @@ static const char DETAILS[] =
 static const double MAX_BIAS = 2; /* as a plan's log-ratio is clipped */
 
 typedef struct contrast_options {
-    gm_opt_list a, b;        /* names of subsets */
-    const char *other, *out; /* other: a trace */
+    gm_opt_list a, b;                 /* names of subsets */
+    const char *other, *out, *figure; /* other: a trace */
     int64_t top, permutations, seed;
     double alpha;
     int paired; /* gm_pairing */
@@ -284,6 +285,7 @@ static gm_status contrast(const char *path, const contrast_options *o, gm_error 
     gm_outfile *file = NULL;
     result r = {.options = o};
     if (o->out) GM_TRY(gm_outfile_check(o->out, o->force, err));
+    if (o->figure) GM_TRY(gm_picture_check(o->figure, o->force, err));
     GM_TRY(gm_trace_open(&trace, path, err));
     if (o->other) GM_TRY(gm_trace_open(&other, o->other, err));
     GM_TRY(find_groups(&r, trace, other, err));
@@ -300,6 +302,8 @@ static gm_status contrast(const char *path, const contrast_options *o, gm_error 
         file = NULL;
         if (status != GM_OK) goto out;
     }
+    if (o->figure)
+        GM_TRY(gm_contrast_figure(&r.groups, r.expert, o->alpha, o->figure, o->force, err));
     GM_TRY(o->json ? put_json(&r, err) : print_table(&r, err));
 out:
     gm_outfile_abort(file);
@@ -323,6 +327,8 @@ int gm_probe_contrast(int argc, char **argv)
         {GM_OPT_CHOICE, "paired", &o.paired, 0, 0, GM_PAIRING_CHOICES,
          "which documents of the two groups belong together"},
         {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE.csv", "table of every expert"},
+        {GM_OPT_TEXT, "figure", &o.figure, 0, 0, "FILE",
+         "heatmaps (.png or .svg) of the experts that differ"},
         {GM_OPT_I64, "top", &o.top, 0, 100000, "N",
          "most experts to print of those with more, and of those with less"},
         {GM_OPT_F64, "alpha", &o.alpha, 0, 1, "P", "an expert differs if its p is at most this"},

@@ -36,4 +36,10 @@ gm_status gm_contrast_groups_of_traces(gm_contrast_groups *groups, gm_trace *tra
 
 void gm_contrast_groups_clear(gm_contrast_groups *groups);
 
+/* Two heatmaps, *.png or *.svg: differences of the rates, and log-ratios, of the experts (L*E)
+ * whose p is at most alpha, or has not been asked for. Errors: those of gm_figure_heat. */
+gm_status gm_contrast_figure(const gm_contrast_groups *groups, const gm_contrast_expert *expert,
+                             double alpha, const char *path, bool replace, gm_error *err)
+    GM_MUST_USE;
+
 #endif

@@ -3,6 +3,7 @@
  * groups by subset; every allocation failing. */
 #include "probe/contrast_groups.h"
 
+#include "figures/figures.h"
 #include "tests/synthetic_trace.h"
 
 enum { N = 12, TOPICS = 3 };
@@ -192,5 +193,44 @@ static void allocations_fail(void)
     close_two(trace);
 }
 
-TESTS(TEST(same_texts_meet), TEST(texts_of_a_subset), TEST(itself_and_exchanged),
-      TEST(too_few_texts_in_both), TEST(groups_by_subset), TEST(allocations_fail))
+/* How many shapes of the SVG have the grey of NaN? */
+static size_t count_grey(const char *svg)
+{
+    size_t n = 0;
+    double r, g, b;
+    const double grey = 100.0 * gm_colour_sequential((double)NAN).r / 255;
+    for (; (svg = strstr(svg, "rgb(")) != NULL; svg++)
+        n += sscanf(svg, "rgb(%lf%%, %lf%%, %lf", &r, &g, &b) == 3 && fabs(r - grey) < 0.01 &&
+             fabs(g - grey) < 0.01 && fabs(b - grey) < 0.01;
+    return n;
+}
+
+/* Of six experts two do not differ: grey in either heatmap. Without permutations all are shown. */
+static void a_picture_shows_what_differs(void)
+{
+    static const int layer_of_moe[] = {1, 2};
+    const gm_trace_info info = {.layer_of_moe = layer_of_moe};
+    const gm_contrast_groups groups = {.info = &info, .data = {.L = 2, .E = 3}};
+    gm_contrast_expert expert[6];
+    gm_text svg[2] = {{0}};
+    gm_error err = {0};
+    for (int all = 0; all < 2; all++) {
+        for (int j = 0; j < 6; j++)
+            expert[j] = (gm_contrast_expert){.difference = 0.1 * (j + 1),
+                                             .log_ratio = -0.2 * (j + 1),
+                                             .p = all          ? (double)NAN
+                                                  : j % 3 == 1 ? 0.06
+                                                               : 0.05};
+        CHECK_OK(gm_contrast_figure(&groups, expert, 0.05, "contrast.svg", true, &err), err);
+        CHECK_OK(gm_text_read_file(&svg[all], "contrast.svg", 1 << 20, &err), err);
+    }
+    CHECK_INT(count_grey(svg[0].at), 4);
+    CHECK_INT(count_grey(svg[1].at), 0);
+    CHECK_FAILS(gm_contrast_figure(&groups, expert, 0.05, "contrast.gif", true, &err), err, GM_EARG,
+                ".png nor .svg");
+    for (int all = 0; all < 2; all++) gm_text_clear(&svg[all]);
+}
+
+TESTS(TEST(same_texts_meet), TEST(a_picture_shows_what_differs), TEST(texts_of_a_subset),
+      TEST(itself_and_exchanged), TEST(too_few_texts_in_both), TEST(groups_by_subset),
+      TEST(allocations_fail))
