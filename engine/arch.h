@@ -344,8 +344,8 @@ void gm_arch_digest(const gm_arch *arch, char hex[65]);
  * whole embedding and head included). */
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active);
 
-/* Bytes of the largest matrix stored as columns, which is read whole (others in pieces of rows); 0:
- * there is none. */
+/* Bytes of the largest matrix stored as columns, or packed so that it is read whole, too (others
+ * are in pieces of rows); 0: there is none. */
 size_t gm_arch_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint);
 
 /* ---- for the rows of families.c ---- */

@@ -3,6 +3,7 @@
  */
 #include "engine/arch.h"
 #include "engine/families.h"
+#include "engine/located.h"
 
 #include <assert.h>
 #include <math.h>
@@ -395,11 +396,11 @@ static size_t columns_bytes_of(const gm_arch *arch, const gm_checkpoint *checkpo
                                int layer)
 {
     gm_slice slice;
-    gm_tensor tensor;
+    gm_located at;
     return gm_arch_tensor(arch, (gm_role)role, layer, 0, &slice) &&
                    slice.stored == GM_STORED_COLUMNS &&
-                   gm_checkpoint_get(checkpoint, &slice, &tensor, NULL) == GM_OK
-               ? tensor.n_bytes
+                   gm_locate(&at, checkpoint, &slice, NULL) == GM_OK
+               ? at.tensor.n_bytes
                : 0;
 }
 
@@ -410,7 +411,7 @@ static void keep_larger(size_t *most, size_t n)
 
 size_t gm_arch_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
-    size_t most = 0;
+    size_t most = gm_whole_most(checkpoint, &arch->blocks);
     for (int l = 0; l < arch->n_layers; l++)
         keep_larger(&most, columns_bytes_of(arch, checkpoint, GM_ROLE_KEY_UP, l));
     for (int m = 0; m < arch->n_moe; m++)

@@ -288,19 +288,6 @@ out:
     return status;
 }
 
-gm_status gm_checkpoint_get_scaled(const gm_checkpoint *c, const gm_slice *slice, gm_tensor *out,
-                                   gm_tensor *scales, gm_error *err)
-{
-    *scales = (gm_tensor){0};
-    gm_status status = gm_checkpoint_get(c, slice, out, err);
-    if (status != GM_OK || (slice->stored != GM_STORED_MXFP4 && out->dtype != GM_FP8))
-        return status;
-    const gm_slice at = gm_slice_scales(slice);
-    status = gm_checkpoint_get(c, &at, scales, err);
-    if (status != GM_OK) *out = (gm_tensor){0};
-    return status;
-}
-
 size_t gm_checkpoint_most(const gm_checkpoint *c, const char *suffix)
 {
     size_t most = 0;

@@ -61,10 +61,6 @@ gm_dtype gm_checkpoint_dtype(const gm_checkpoint *checkpoint);
 gm_status gm_checkpoint_get(const gm_checkpoint *checkpoint, const gm_slice *slice, gm_tensor *out,
                             gm_error *err) GM_MUST_USE;
 
-/* The same with its scales, those of MXFP4 and F8_E4M3; without any *scales is empty. */
-gm_status gm_checkpoint_get_scaled(const gm_checkpoint *checkpoint, const gm_slice *slice,
-                                   gm_tensor *out, gm_tensor *scales, gm_error *err) GM_MUST_USE;
-
 /* Elements of the largest tensor that has a name which ends in `suffix` (NULL: 0). */
 size_t gm_checkpoint_most(const gm_checkpoint *checkpoint, const char *suffix);
 

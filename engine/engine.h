@@ -102,7 +102,8 @@ typedef struct gm_model_info {
     const char *family;       /* "deepseek-moe-v1", "olmoe" */
     const char *weight_dtype; /* "BF16": what most of the checkpoint is; "MXFP4": its experts;
                                  "F8_E4M3": its matrices */
-    char weight_scales[48];   /* F8_E4M3: "128 x 128", "a row", "a tensor" has a scale; else "" */
+    char weight_scales[48];   /* F8_E4M3: "128 x 128", "a row", "a tensor" has a scale;
+                                 INT4: "32 inputs", "a row"; else "" */
     const char *kernels;      /* "avx512f"; on a GPU its name; "" with headers_only */
     const char *device;       /* "cpu", "cuda:0"; "" with headers_only */
     const char *invariance;   /* "B" or "A", see above; "" with headers_only */

@@ -2,6 +2,7 @@
 #include "engine/fill.h"
 
 #include "engine/cpu/pack.h"
+#include "engine/located.h"
 #include "engine/reader.h"
 #include "engine/stored.h"
 
@@ -14,9 +15,8 @@
  * (step - 1) + first of matrix `item`; a step of 2 leaves every other panel to a sibling. Where
  * rows of the two lie together (every: 2), one job does both. */
 typedef struct job {
-    gm_tensor tensor, scales; /* scales: of MXFP4 and F8_E4M3 */
+    gm_located from;
     gm_stored stored;
-    gm_grid grid; /* of the latter, all of a tensor's */
     gm_buf *to;
     size_t item, first, step;
     size_t begin, n, cols, every;
@@ -26,9 +26,12 @@ typedef struct job {
 
 typedef struct helper {
     gm_reader reader, scales;
-    float *taken, *f32;  /* (16, widest) rows as they were stored, and in f32 */
-    float *grid;         /* the scales of F8_E4M3 that were read last, */
-    const void *grid_of; /* and where they lie in the checkpoint */
+    float *taken, *f32;   /* (16, widest) rows as they were stored, and in f32 */
+    float *grid;          /* room for the scales of a tensor, */
+    gm_grid last;         /* those that were read last, */
+    const void *last_of;  /* where they lie in the checkpoint, */
+    const void *whole;    /* and the tensor that the reader holds, */
+    const void *whole_of; /* which lies there: heads may share one */
 } helper;
 
 /* What a helper holds. */
@@ -36,7 +39,7 @@ typedef struct room {
     size_t widest; /* most columns of a matrix */
     size_t piece;  /* bytes of a tensor that are read at once */
     size_t scales; /* and of its scales */
-    size_t grid;   /* scales of F8_E4M3 that one tensor has */
+    size_t grid;   /* numbers of one tensor's scales, and zeros */
 } room;
 
 struct gm_fill {
@@ -68,13 +71,13 @@ static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
     r.widest = larger(r.widest, (size_t)arch->latent.plain);
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        r.widest = larger(r.widest, t->rank > 0 ? t->dim[t->rank - 1] : 1);
+        r.widest = larger(r.widest, gm_tensor_inputs(t, &arch->blocks));
     }
     r.piece = larger(GM_PANEL * r.widest * sizeof(float), GM_READ_BYTES);
     r.piece = larger(r.piece, gm_arch_columns_bytes(arch, checkpoint));
-    r.grid = gm_checkpoint_most(checkpoint, arch->blocks.suffix);
-    r.scales =
-        arch->stored == GM_STORED_MXFP4 ? r.piece / (GM_MX_BLOCK / 2) : r.grid * sizeof(float);
+    r.grid = gm_grid_most(checkpoint, &arch->blocks);
+    r.scales = arch->stored == GM_STORED_MXFP4 ? r.piece / (GM_MX_BLOCK / 2)
+                                               : gm_grid_most_bytes(checkpoint, &arch->blocks);
     return r;
 }
 
@@ -163,15 +166,14 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
     j.every = slice.every > 1 ? slice.every : 1;
     j.halves = slice.halves;
     if (j.every > 1 && slice.first > 0) return GM_OK; /* comes with the sibling's */
-    GM_TRY(gm_checkpoint_get_scaled(fill->checkpoint, &slice, &j.tensor, &j.scales, err));
+    GM_TRY(gm_locate(&j.from, fill->checkpoint, &slice, err));
     j.stored = slice.stored;
-    j.grid = gm_slice_grid(&slice);
     j.cols = slice.cols;
     j.stacked = slice.stack > 0;
-    fill->total_bytes += (double)j.tensor.n_bytes;
     const size_t rows = slice.rows * j.every, panels = GM_PANEL * j.every;
-    const size_t row_bytes = gm_stored_bytes(j.stored, j.tensor.dtype, 1, j.cols);
-    const size_t most = j.stored == GM_STORED_COLUMNS || row_bytes == 0
+    const size_t row_bytes = gm_stored_bytes(j.stored, j.from.tensor.dtype, 1, j.cols);
+    fill->total_bytes += (double)(rows * row_bytes);
+    const size_t most = j.stored == GM_STORED_COLUMNS || j.from.is_whole || row_bytes == 0
                             ? rows
                             : fill->room.piece / row_bytes / panels * panels;
     /* A room has 16 rows of f32. Rows that alternate, of which a piece takes 32, are MXFP4: half a
@@ -363,7 +365,8 @@ static size_t output_of(const job *j, size_t sibling, size_t r)
 
 static void pack_rows(const helper *h, const job *j, const gm_stored_rows *read)
 {
-    const bool ready = read->stored == GM_STORED_ROWS && j->every == 1 && read->dtype != GM_FP8;
+    const bool ready =
+        read->stored == GM_STORED_ROWS && j->every == 1 && gm_dtype_is_float(read->dtype);
     const size_t rows = j->n / j->every;
     for (size_t sibling = 0; sibling < j->every; sibling++)
         for (size_t r = 0, n; r < rows; r += n) {
@@ -391,19 +394,34 @@ static void copy_stacked(const helper *h, const job *j, const gm_stored_rows *re
         }
 }
 
-/* What a job's tensor of F8_E4M3 is multiplied with, read once for all of its pieces. */
-static gm_status get_grid(helper *h, const job *j, gm_error *err)
+/* What a job's tensor is multiplied with, read once for all of its pieces. */
+static gm_status get_grid(helper *h, const job *j, gm_grid *out, gm_error *err)
 {
     gm_status status = GM_OK;
-    const void *bytes;
-    gm_tensor scales = j->scales;
-    if (h->grid_of == j->scales.data) return GM_OK;
-    h->grid_of = NULL;
-    GM_TRY(gm_reader_get(&h->scales, &scales, 0, scales.n_bytes, &bytes, err));
-    scales.data = bytes;
-    gm_tensor_to_f32(&scales, 0, scales.n_bytes / gm_dtype_bytes(scales.dtype), h->grid);
-    h->grid_of = j->scales.data;
+    size_t n;
+    if (h->last_of != j->from.beside.scales.data) {
+        h->last_of = NULL;
+        h->last = j->from.grid;
+        GM_TRY(gm_grid_read(&h->last, &j->from.beside, &h->scales, h->grid, &n, err));
+        h->last_of = j->from.beside.scales.data;
+    }
+    *out = h->last;
+    out->first = j->from.grid.first + j->begin;
 out:
+    return status;
+}
+
+static gm_status get_rows(helper *h, const job *j, const void **data, gm_error *err)
+{
+    const gm_tensor *t = &j->from.tensor;
+    const size_t first = gm_stored_bytes(j->stored, t->dtype, j->begin, j->cols);
+    const size_t n_bytes = gm_stored_bytes(j->stored, t->dtype, j->n, j->cols);
+    *data = h->whole;
+    if (j->from.is_whole && h->whole_of == t->data) return GM_OK;
+    h->whole_of = NULL;
+    if (!j->from.is_whole) return gm_reader_get(&h->reader, t, first, n_bytes, data, err);
+    gm_status status = gm_reader_get(&h->reader, t, 0, t->n_bytes, data, err);
+    if (status == GM_OK) h->whole = *data, h->whole_of = t->data;
     return status;
 }
 
@@ -411,25 +429,19 @@ static gm_status run_job(helper *h, const job *j, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_stored_rows read = {.stored = j->stored,
-                           .dtype = j->tensor.dtype,
-                           .grid = j->grid,
+                           .dtype = j->from.tensor.dtype,
                            .as = j->to->dtype == GM_BF16 ? GM_BF16 : GM_F32,
                            .rows = j->n,
                            .cols = j->cols};
-    const size_t first = gm_stored_bytes(j->stored, j->tensor.dtype, j->begin, j->cols);
-    const size_t n_bytes = gm_stored_bytes(j->stored, j->tensor.dtype, j->n, j->cols);
-    GM_TRY(gm_reader_get(&h->reader, &j->tensor, first, n_bytes, &read.data, err));
+    GM_TRY(get_rows(h, j, &read.data, err));
     if (j->stored == GM_STORED_MXFP4) {
-        const void *scales;
         const size_t blocks = j->cols / GM_MX_BLOCK;
-        GM_TRY(
-            gm_reader_get(&h->scales, &j->scales, j->begin * blocks, j->n * blocks, &scales, err));
+        const void *scales;
+        GM_TRY(gm_reader_get(&h->scales, &j->from.beside.scales, j->begin * blocks, j->n * blocks,
+                             &scales, err));
         read.scales = scales;
-    }
-    if (read.dtype == GM_FP8) {
-        GM_TRY(get_grid(h, j, err));
-        read.grid.scale = h->grid;
-        read.grid.first += j->begin;
+    } else if (j->from.beside.scales.name) {
+        GM_TRY(get_grid(h, j, &read.grid, err));
     }
     if (j->to->layout == GM_LAYOUT_PANELS)
         pack_rows(h, j, &read);
@@ -457,7 +469,7 @@ static void work(void *context, gm_worker *me)
     gm_fill *fill = context;
     for (size_t i; (i = gm_worker_next(me)) < fill->n && !atomic_load(&fill->failed);) {
         const job *j = &fill->job[i];
-        const uint64_t n_bytes = gm_stored_bytes(j->stored, j->tensor.dtype, j->n, j->cols);
+        const uint64_t n_bytes = gm_stored_bytes(j->stored, j->from.tensor.dtype, j->n, j->cols);
         gm_error err = {0};
         gm_status status = run_job(&fill->helper[me->index], j, &err);
         if (status != GM_OK) keep_failure(fill, status, &err);

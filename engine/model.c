@@ -6,6 +6,7 @@
 #include "engine/families.h"
 #include "engine/kv.h"
 #include "engine/layer_stream.h"
+#include "engine/located.h"
 #include "engine/quantised.h"
 #include "engine/weights.h"
 
@@ -21,19 +22,27 @@ static bool is_rotary_table(const char *name)
     return gm_ends_in(name, ".rotary_emb.inv_freq");
 }
 
+static void note_seen(const gm_checkpoint *checkpoint, const gm_tensor *tensor, bool *seen)
+{
+    if (tensor == NULL || tensor->name == NULL) return;
+    seen[gm_checkpoint_find(checkpoint, tensor->name) - gm_checkpoint_at(checkpoint, 0)] = true;
+}
+
 /* Look the matrix of one role up and note that its tensor was asked for in seen (n tensors). */
 static gm_status check_role(const gm_arch *arch, const gm_checkpoint *checkpoint, gm_role role,
                             int layer, int expert, bool *seen, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_slice slice;
-    gm_tensor tensor, scales;
+    gm_located at;
 
     if (!gm_arch_tensor(arch, role, layer, expert, &slice)) return GM_OK;
-    GM_TRY(gm_checkpoint_get_scaled(checkpoint, &slice, &tensor, &scales, err));
-    seen[gm_checkpoint_find(checkpoint, slice.name) - gm_checkpoint_at(checkpoint, 0)] = true;
-    if (scales.name)
-        seen[gm_checkpoint_find(checkpoint, scales.name) - gm_checkpoint_at(checkpoint, 0)] = true;
+    GM_TRY(gm_locate(&at, checkpoint, &slice, err));
+    note_seen(checkpoint, &at.tensor, seen);
+    note_seen(checkpoint, &at.beside.scales, seen);
+    note_seen(checkpoint, at.beside.zeros, seen);
+    note_seen(checkpoint, at.beside.order, seen);
+    note_seen(checkpoint, at.beside.sizes, seen);
 out:
     return status;
 }
@@ -93,13 +102,29 @@ static uint64_t bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint,
     return bytes;
 }
 
+/* Older GPTQ programs wrote zeros as biases of matrices that have none. */
+static bool is_idle_bias(const gm_arch *arch, const gm_checkpoint *checkpoint, const gm_tensor *t)
+{
+    static const char bias[] = "bias";
+    char name[GM_NAME_BYTES];
+    const int stem = (int)strlen(t->name) - (int)strlen(bias);
+    if (arch->blocks.packing != GM_PACKING_GPTQ || !gm_ends_in(t->name, ".bias")) return false;
+    const int n = snprintf(name, sizeof name, "%.*sqweight", stem, t->name);
+    if (n >= (int)sizeof name || gm_checkpoint_find(checkpoint, name) == NULL) return false;
+    const unsigned char *byte = t->data;
+    for (size_t i = 0; i < t->n_bytes; i++)
+        if (byte[i] != 0) return false;
+    return true;
+}
+
 static gm_status check_extra(const gm_arch *arch, const gm_checkpoint *checkpoint, const bool *seen,
                              gm_error *err)
 {
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
         const bool fixed = arch->blocks.fixed && gm_ends_in(t->name, "activation_scale");
-        if (!seen[i] && !fixed && !is_rotary_table(t->name) && !is_unread(arch, t->name))
+        if (!seen[i] && !fixed && !is_idle_bias(arch, checkpoint, t) && !is_rotary_table(t->name) &&
+            !is_unread(arch, t->name))
             return gm_fail(err, GM_EFORMAT,
                            "'%s': tensor '%s' is not part of the model that config.json describes",
                            t->file, t->name);
@@ -142,8 +167,8 @@ const char *gm_numerics_name(gm_numerics numerics)
     return name[numerics];
 }
 
-/* Has it scales of F8_E4M3? */
-static bool is_fp8(const gm_arch *arch, const gm_checkpoint *checkpoint)
+/* Has it scales of F8_E4M3 or of four bits? */
+static bool is_scaled(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
     return gm_checkpoint_most(checkpoint, arch->blocks.suffix) > 0;
 }
@@ -152,7 +177,7 @@ gm_numerics gm_model_numerics(const gm_arch *arch, const gm_checkpoint *checkpoi
                               gm_numerics asked)
 {
     if (asked != GM_NUMERICS_AUTO) return asked;
-    const bool bf16 = arch->stored == GM_STORED_MXFP4 || is_fp8(arch, checkpoint) ||
+    const bool bf16 = arch->stored == GM_STORED_MXFP4 || is_scaled(arch, checkpoint) ||
                       gm_checkpoint_dtype(checkpoint) == GM_BF16;
     return bf16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32;
 }
@@ -227,11 +252,12 @@ static void fill_cache(gm_model_info *info, const gm_arch *arch, gm_numerics num
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          gm_numerics numerics, const gm_model_options *options)
 {
-    const bool fp8 = is_fp8(arch, checkpoint);
-    info->weight_dtype = arch->stored == GM_STORED_MXFP4 ? "MXFP4"
-                         : fp8                           ? gm_dtype_name(GM_FP8)
-                               : gm_dtype_name(gm_checkpoint_dtype(checkpoint));
-    if (fp8) (void)gm_blocks_show(info->weight_scales, &arch->blocks);
+    const bool scaled = is_scaled(arch, checkpoint);
+    info->weight_dtype = arch->stored == GM_STORED_MXFP4  ? "MXFP4"
+                         : scaled && arch->blocks.packing ? "INT4"
+                         : scaled                         ? gm_dtype_name(GM_FP8)
+                                  : gm_dtype_name(gm_checkpoint_dtype(checkpoint));
+    if (scaled) (void)gm_blocks_show(info->weight_scales, &arch->blocks);
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
@@ -270,10 +296,11 @@ out:
     return status;
 }
 
-/* Of what is computed; those of every matrix lie beside it. */
+/* Of what is computed; those of every matrix lie beside it. (Those of four bits are a sixteenth of
+ * the weights: they are checked as they are read.) */
 static gm_status check_scales(const gm_arch *arch, const gm_checkpoint *checkpoint, gm_error *err)
 {
-    const char *suffix = arch->blocks.suffix;
+    const char *suffix = arch->blocks.packing ? NULL : arch->blocks.suffix;
     for (size_t i = 0; suffix && i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
         if (!gm_ends_in(t->name, suffix) || is_unread(arch, t->name)) continue;

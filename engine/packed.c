@@ -102,7 +102,9 @@ void gm_packed_key(const gm_weights *w, const gm_arch *arch, const char *stamp,
     gm_weights described = *w; /* listing buffers does not change them */
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, stamp, strlen(stamp) + 1);
+    const uint64_t four_bits[] = {arch->blocks.packing, arch->blocks.zeros, arch->blocks.above};
     if (arch->blocks.suffix) gm_sha256_update(&hash, scaled, sizeof scaled);
+    if (arch->blocks.packing) gm_sha256_update(&hash, four_bits, sizeof four_bits);
     if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, sizeof arch->delta);
     for (size_t i = 0; i < w->n_layers + 2; i++) {
         gm_buf *list[GM_SECTION_BUFFERS];

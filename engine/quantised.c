@@ -8,9 +8,9 @@
 #include <string.h>
 
 static const char PART[] = "quantization_config";
-static const char FORMATS[] = "float-quantized|naive-quantized"; /* of compressed-tensors */
+static const char FORMATS[] = "float-quantized|naive-quantized|pack-quantized";
 
-enum { MAX_BLOCK = 1 << 20 };
+enum { MAX_BLOCK = 1 << 20, IN_WORD = 8 };
 
 /* A text, absent, null, or one of "a|b|c". */
 static gm_status expect_text(const gm_json *part, const char *key, const char *allowed,
@@ -42,6 +42,46 @@ static gm_status read_block(const gm_json *part, const char *key, gm_scale_block
                        where, key, PART, MAX_BLOCK);
     out->rows = (size_t)rows;
     out->cols = (size_t)cols;
+    return GM_OK;
+}
+
+/* true is refused by name. */
+static gm_status expect_false(const gm_json *part, const char *key, const char *where,
+                              gm_error *err)
+{
+    bool value;
+    gm_status status = gm_json_get_bool_or(part, key, false, &value, where, err);
+    if (status != GM_OK || !value) return status;
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' of '%s' is true, but only false is supported",
+                   where, key, PART);
+}
+
+static gm_status expect_four_bits(const gm_json *part, const char *key, const char *where,
+                                  gm_error *err)
+{
+    int64_t bits;
+    gm_status status = gm_json_get_i64_or(part, key, 1, 64, 0, &bits, where, err);
+    if (status != GM_OK || bits == 4) return status;
+    return gm_fail(
+        err, GM_EFORMAT,
+        "'%s': '%s' of '%s' is %d, but of whole numbers only those of 4 bits can be read", where,
+        key, PART, (int)bits);
+}
+
+/* Inputs that share a scale; -1: all of them. */
+static gm_status read_group_size(const gm_json *part, gm_scale_blocks *out, const char *where,
+                                 gm_error *err)
+{
+    static const char key[] = "group_size";
+    int64_t size;
+    gm_status status = gm_json_get_i64_or(part, key, -1, MAX_BLOCK, 0, &size, where, err);
+    if (status != GM_OK) return status;
+    if (size == 0 || (size > 0 && size % IN_WORD != 0))
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': '%s' of '%s' is %lld, expected -1 or a multiple of 8", where, key,
+                       PART, (long long)size);
+    out->rows = 1;
+    out->cols = size > 0 ? (size_t)size : 0;
     return GM_OK;
 }
 
@@ -100,19 +140,17 @@ out:
 
 /* ---- "compressed-tensors" ---- */
 
-/* The weights of one group of layers. */
-static gm_status read_weights(const gm_json *weights, gm_scale_blocks *out, const char *where,
-                              gm_error *err)
+static gm_status read_eight_bits(const gm_json *weights, gm_scale_blocks *out, const char *where,
+                                 gm_error *err)
 {
     gm_status status = GM_OK;
     const char *strategy;
     int64_t bits;
     bool symmetric;
     GM_TRY(gm_json_get_i64_or(weights, "num_bits", 1, 64, 8, &bits, where, err));
-    GM_TRY(expect_text(weights, "type", "float", where, err));
     if (bits != 8)
-        GM_FAIL(GM_EFORMAT, "'%s': 'num_bits' of '%s' is %d, but only 8 is supported", where, PART,
-                (int)bits);
+        GM_FAIL(GM_EFORMAT, "'%s': 'num_bits' of '%s' is %d, but of floats only 8 is supported",
+                where, PART, (int)bits);
     GM_TRY(gm_json_get_bool_or(weights, "symmetric", true, &symmetric, where, err));
     if (!symmetric)
         GM_FAIL(GM_EFORMAT, "'%s': 'symmetric' of '%s' is false, but only true is supported", where,
@@ -126,6 +164,45 @@ static gm_status read_weights(const gm_json *weights, gm_scale_blocks *out, cons
         out->rows = 1;
 out:
     return status;
+}
+
+/* Inputs put into groups by their activations would bring a list of them. */
+static gm_status check_order(const gm_json *weights, const char *where, gm_error *err)
+{
+    static const char key[] = "actorder";
+    const gm_json *order = gm_json_find(weights, key);
+    if (order && gm_json_kind_of(order) == GM_JSON_BOOL)
+        return expect_false(weights, key, where, err);
+    return expect_text(weights, key, "weight|static", where, err);
+}
+
+static gm_status read_four_bits(const gm_json *weights, gm_scale_blocks *out, const char *where,
+                                gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *strategy;
+    bool symmetric;
+    *out = (gm_scale_blocks){.suffix = "_scale", .rows = 1, .packing = GM_PACKING_ROWS};
+    GM_TRY(expect_four_bits(weights, "num_bits", where, err));
+    GM_TRY(gm_json_get_bool_or(weights, "symmetric", true, &symmetric, where, err));
+    out->zeros = !symmetric;
+    GM_TRY(check_order(weights, where, err));
+    GM_TRY(expect_text(weights, "strategy", "group|channel", where, err));
+    GM_TRY(gm_json_get_text_or(weights, "strategy", "group", &strategy, where, err));
+    if (strcmp(strategy, "group") == 0) GM_TRY(read_group_size(weights, out, where, err));
+out:
+    return status;
+}
+
+/* The weights of one group of layers. */
+static gm_status read_weights(const gm_json *weights, gm_scale_blocks *out, const char *where,
+                              gm_error *err)
+{
+    const char *type;
+    gm_status status = expect_text(weights, "type", "float|int", where, err);
+    if (status == GM_OK) status = gm_json_get_text_or(weights, "type", "float", &type, where, err);
+    if (status != GM_OK) return status;
+    return (strcmp(type, "int") == 0 ? read_four_bits : read_eight_bits)(weights, out, where, err);
 }
 
 /* As read_activations, but no model is published with fixed scales in this form alone. */
@@ -202,10 +279,11 @@ static gm_status read_compressed(const gm_json *part, gm_scale_blocks *out, cons
     for (const gm_json *group = gm_json_first(groups); group; group = gm_json_next(group)) {
         gm_scale_blocks blocks;
         GM_TRY(read_group(group, &blocks, where, err));
-        if (out->suffix && (blocks.rows != out->rows || blocks.cols != out->cols))
+        if (out->suffix && (blocks.rows != out->rows || blocks.cols != out->cols ||
+                            blocks.packing != out->packing || blocks.zeros != out->zeros))
             GM_FAIL(GM_EFORMAT,
                     "'%s': the groups of '%s' have scales for blocks of different sizes, but only "
-                    "one size is supported",
+                    "one size and one type is supported",
                     where, PART);
         *out = blocks;
     }
@@ -213,7 +291,113 @@ out:
     return status;
 }
 
-/* ---- both ---- */
+/* ---- "gptq" and "awq" ---- */
+
+static gm_status read_gptq(const gm_json *part, gm_scale_blocks *out, const char *where,
+                           gm_error *err)
+{
+    /* How the numbers were found; `sym`, `lm_head` and lists of modules show in the tensors. */
+    static const char *const known[] = {"quant_method",
+                                        "method",
+                                        "bits",
+                                        "group_size",
+                                        "desc_act",
+                                        "sym",
+                                        "format",
+                                        "checkpoint_format",
+                                        "pack_dtype",
+                                        "lm_head",
+                                        "modules_in_block_to_quantize",
+                                        "modules_to_not_convert",
+                                        "block_name_to_quantize",
+                                        "module_name_preceding_first_block",
+                                        "act_group_aware",
+                                        "hyb_act",
+                                        "batch_size",
+                                        "cache_block_outputs",
+                                        "damp_auto_increment",
+                                        "damp_percent",
+                                        "dataset",
+                                        "exllama_config",
+                                        "is_marlin_format",
+                                        "max_input_length",
+                                        "meta",
+                                        "model_file_base_name",
+                                        "model_name_or_path",
+                                        "model_seqlen",
+                                        "mse",
+                                        "pack_impl",
+                                        "pad_token_id",
+                                        "static_groups",
+                                        "tokenizer",
+                                        "true_sequential",
+                                        "use_cuda_fp16",
+                                        "use_exllama",
+                                        "backend",
+                                        NULL};
+    static const char *const formats[] = {"format", "checkpoint_format"};
+    gm_status status = GM_OK;
+    *out = (gm_scale_blocks){
+        .suffix = ".scales", .packing = GM_PACKING_GPTQ, .zeros = true, .above = 1};
+    GM_TRY(gm_config_check_part(part, PART, known, where, err));
+    GM_TRY(expect_four_bits(part, "bits", where, err));
+    GM_TRY(expect_false(part, "desc_act", where, err));
+    GM_TRY(expect_false(part, "is_marlin_format", where, err));
+    GM_TRY(expect_text(part, "pack_dtype", "int32", where, err));
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        const char *format;
+        GM_TRY(expect_text(part, formats[i], "gptq|gptq_v2", where, err));
+        GM_TRY(gm_json_get_text_or(part, formats[i], "gptq", &format, where, err));
+        if (strcmp(format, "gptq_v2") == 0) out->above = 0;
+    }
+    GM_TRY(read_group_size(part, out, where, err));
+out:
+    return status;
+}
+
+static gm_status read_awq(const gm_json *part, gm_scale_blocks *out, const char *where,
+                          gm_error *err)
+{
+    static const char *const known[] = {"quant_method",
+                                        "bits",
+                                        "group_size",
+                                        "version",
+                                        "format",
+                                        "zero_point",
+                                        "backend",
+                                        "do_fuse",
+                                        "exllama_config",
+                                        "fuse_max_seq_len",
+                                        "sym",
+                                        "method",
+                                        "modules_to_fuse",
+                                        "modules_to_not_convert",
+                                        NULL};
+    gm_status status = GM_OK;
+    bool zero_point;
+    *out = (gm_scale_blocks){.suffix = ".scales", .packing = GM_PACKING_AWQ, .zeros = true};
+    GM_TRY(gm_config_check_part(part, PART, known, where, err));
+    GM_TRY(expect_four_bits(part, "bits", where, err));
+    GM_TRY(expect_text(part, "version", "gemm|GEMM", where, err));
+    GM_TRY(expect_text(part, "format", "gemm|GEMM", where, err));
+    GM_TRY(gm_json_get_bool_or(part, "zero_point", true, &zero_point, where, err));
+    if (!zero_point)
+        GM_FAIL(GM_EFORMAT, "'%s': 'zero_point' of '%s' is false, but only true is supported",
+                where, PART);
+    GM_TRY(read_group_size(part, out, where, err));
+out:
+    return status;
+}
+
+/* ---- all of them ---- */
+
+static const struct method {
+    const char *name;
+    gm_status (*read)(const gm_json *part, gm_scale_blocks *out, const char *where, gm_error *err);
+} methods[] = {{"fp8", read_fp8},
+               {"compressed-tensors", read_compressed},
+               {"gptq", read_gptq},
+               {"awq", read_awq}};
 
 gm_status gm_quantised_read(gm_scale_blocks *out, const gm_json *config, const char *where,
                             gm_error *err)
@@ -226,23 +410,26 @@ gm_status gm_quantised_read(gm_scale_blocks *out, const gm_json *config, const c
     const gm_json *method = gm_json_find(part, "quant_method");
     const char *name = method ? gm_json_text(method, NULL) : NULL;
     if (name == NULL) return GM_OK;
-    if (strcmp(name, "fp8") == 0)
-        status = read_fp8(part, &blocks, where, err);
-    else if (strcmp(name, "compressed-tensors") == 0)
-        status = read_compressed(part, &blocks, where, err);
-    else
-        status = gm_fail(err, GM_EFORMAT,
-                         "'%s': '%s' says that the weights are quantised with '%.48s', but only "
-                         "F32, F16, BF16 and fp8 can be read; use a copy in BF16",
-                         where, PART, name);
-    if (status == GM_OK) *out = blocks;
-    return status;
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (strcmp(name, methods[i].name) != 0) continue;
+        status = methods[i].read(part, &blocks, where, err);
+        if (status == GM_OK) *out = blocks;
+        return status;
+    }
+    return gm_fail(
+        err, GM_EFORMAT,
+        "'%s': '%s' says that the weights are quantised with '%.48s', but only F32, F16, "
+        "BF16, fp8 and the int4 of compressed-tensors, gptq and awq can be read; use a "
+        "copy in BF16",
+        where, PART, name);
 }
 
 const char *gm_blocks_show(char text[48], const gm_scale_blocks *b)
 {
     if (b->suffix == NULL)
         text[0] = '\0';
+    else if (b->packing && b->cols)
+        (void)snprintf(text, 48, "%zu inputs", b->cols);
     else if (b->rows && b->cols)
         (void)snprintf(text, 48, "%zu x %zu", b->rows, b->cols);
     else

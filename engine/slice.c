@@ -33,15 +33,14 @@ int gm_slice_shape(const gm_slice *slice, size_t dim[GM_MAX_RANK])
     return n;
 }
 
-/* Of the tensor that the slice is part of. */
-static size_t tensor_rows(const gm_slice *slice)
+size_t gm_slice_outputs(const gm_slice *slice)
 {
     return slice->tall                          ? slice->tall
            : slice->stored == GM_STORED_COLUMNS ? slice->cols
                                                 : slice->rows;
 }
 
-static size_t tensor_cols(const gm_slice *slice)
+size_t gm_slice_inputs(const gm_slice *slice)
 {
     return slice->stored == GM_STORED_COLUMNS ? slice->rows : slice->cols;
 }
@@ -53,8 +52,8 @@ static size_t n_blocks(size_t n, size_t each)
 
 static gm_slice grid_of(const gm_slice *slice)
 {
-    gm_slice grid = {.rows = n_blocks(tensor_rows(slice), slice->blocks.rows),
-                     .cols = n_blocks(tensor_cols(slice), slice->blocks.cols),
+    gm_slice grid = {.rows = n_blocks(gm_slice_outputs(slice), slice->blocks.rows),
+                     .cols = n_blocks(gm_slice_inputs(slice), slice->blocks.cols),
                      .stored = GM_STORED_GRID};
     if (slice->stack) grid.rows = slice->stack;
     const size_t n = strlen(slice->name);
@@ -66,7 +65,7 @@ static gm_slice grid_of(const gm_slice *slice)
 
 gm_grid gm_slice_grid(const gm_slice *slice)
 {
-    const size_t rows = tensor_rows(slice), cols = tensor_cols(slice);
+    const size_t rows = gm_slice_outputs(slice), cols = gm_slice_inputs(slice);
     if (slice->stack)
         return (gm_grid){.rows = slice->stack_rows,
                          .cols = cols,

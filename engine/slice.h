@@ -15,13 +15,25 @@ typedef enum gm_stored {
     GM_STORED_SCALES   /* the scales of those: bytes */
 } gm_stored;
 
+/* How codes of four bits lie in a tensor of 32-bit words (stored.h). */
+typedef enum gm_packing {
+    GM_PACKING_NONE,
+    GM_PACKING_ROWS, /* (outputs, inputs / 8): compressed-tensors */
+    GM_PACKING_GPTQ, /* (inputs / 8, outputs) */
+    GM_PACKING_AWQ   /* (inputs, outputs / 8) */
+} gm_packing;
+
 /* Weights of F8_E4M3 come with a second tensor: one scale for every `rows` rows and `cols` columns
  * of the first (0: for all of them); the last blocks may be smaller. A tensor that stacks matrices
- * has one for each of them. */
+ * has one for each of them. Weights of four bits have a scale for every `cols` inputs of an output,
+ * and take the place of the tensor that they were made of, under names of their own (located.h). */
 typedef struct gm_scale_blocks {
-    const char *suffix; /* appended to the tensor's name; NULL: weights are not F8_E4M3 */
+    const char *suffix; /* of the scales' names, of F8_E4M3 after the weight's; NULL: no scales */
     size_t rows, cols;
     bool fixed; /* there are scales of activations too, which are not read */
+    gm_packing packing;
+    bool zeros;     /* of four bits: there is a zero beside each scale; otherwise it is 8, */
+    unsigned above; /* and so much above the one that is stored */
 } gm_scale_blocks;
 
 enum { GM_MX_BLOCK = 32 }; /* inputs that share a scale of MXFP4 */
@@ -42,19 +54,26 @@ typedef struct gm_slice {
     bool middle;              /* the tensor has a dimension of one between rows and columns */
     bool centred;             /* values are stored less 1 */
     gm_stored stored;
-    gm_scale_blocks blocks; /* of a tensor that may be F8_E4M3 */
+    gm_scale_blocks blocks; /* of a tensor that may be F8_E4M3 or of four bits */
 } gm_slice;
 
 /* The scales of a matrix in F8_E4M3: that of its tensor's element (r, c) is
- * scale[r / rows * per_row + c / cols]. */
+ * scale[r / rows * per_row + c / cols]. Of four bits: scale and zero of output r and input c are
+ * number r * per_row + c / cols * per_col of theirs. */
 typedef struct gm_grid {
-    const float *scale;
-    size_t rows, cols, per_row;
+    const float *scale, *zero;
+    size_t rows, cols, per_row, per_col;
     size_t first; /* the matrix's first row in the tensor, those of a stack one after another */
+    gm_packing packing;
+    size_t outputs, inputs; /* of the packed tensor */
 } gm_grid;
 
 /* The tensor's shape, and its rank. */
 int gm_slice_shape(const gm_slice *slice, size_t dim[GM_MAX_RANK]);
+
+/* Outputs and inputs of the whole tensor that a slice which is not stacked is part of. */
+size_t gm_slice_outputs(const gm_slice *slice);
+size_t gm_slice_inputs(const gm_slice *slice);
 
 /* The scales of a slice in MXFP4; in F8_E4M3, all scales of its tensor. */
 gm_slice gm_slice_scales(const gm_slice *slice);

@@ -148,9 +148,103 @@ static void take_fp8_columns(const gm_stored_rows *from, size_t row, size_t ever
         }
 }
 
-static gm_tensor take_fp8(const gm_stored_rows *from, size_t row, size_t every, size_t n, void *to)
+/* ---- four bits with scales ---- */
+
+enum { IN_WORD = 8, PIECE = 256 };
+
+/* All sixteen numbers of a group. */
+typedef struct int4_table {
+    float f32[CODES];
+    uint16_t bf16[CODES];
+} int4_table;
+
+/* Of output o of the tensor and the group that input k is in. */
+static int4_table group_of(const gm_grid *g, size_t o, size_t k)
 {
-    if (from->stored == GM_STORED_COLUMNS)
+    const size_t at = o * g->per_row + k / g->cols * g->per_col;
+    int4_table table;
+    for (int i = 0; i < CODES; i++) {
+        table.f32[i] = ((float)i - g->zero[at]) * g->scale[at];
+        table.bf16[i] = gm_bf16_from_f32(table.f32[i]);
+    }
+    return table;
+}
+
+/* Which of the codes is that of output n of the matrix and input k. */
+static size_t place_of(const gm_grid *g, size_t n, size_t k)
+{
+    const size_t o = g->first + n;
+    switch (g->packing) {
+    case GM_PACKING_ROWS: return n * g->inputs + k;
+    case GM_PACKING_GPTQ: return (k / IN_WORD * g->outputs + o) * IN_WORD + k % IN_WORD;
+    default: return k * g->outputs + o / IN_WORD * IN_WORD + gm_awq_place(o % IN_WORD);
+    }
+}
+
+/* Codes of an output, inputs [k, k + n): whole words of them. */
+static void read_codes(const gm_grid *g, const void *data, size_t output, size_t k, size_t n,
+                       uint8_t *code)
+{
+    if (g->packing == GM_PACKING_AWQ) {
+        size_t at = place_of(g, output, k);
+        for (size_t i = 0; i < n; i++, at += g->outputs) code[i] = (uint8_t)gm_code_at(data, at);
+        return;
+    }
+    for (size_t w = 0; w < n; w += IN_WORD) {
+        const size_t at = place_of(g, output, k + w);
+        for (size_t i = 0; i < IN_WORD; i++) code[w + i] = (uint8_t)gm_code_at(data, at + i);
+    }
+}
+
+static void look_up_codes(const uint8_t *code, size_t n, gm_dtype as, const int4_table *table,
+                          void *to)
+{
+    if (as == GM_BF16)
+        for (size_t i = 0; i < n; i++) ((uint16_t *)to)[i] = table->bf16[code[i]];
+    else
+        for (size_t i = 0; i < n; i++) ((float *)to)[i] = table->f32[code[i]];
+}
+
+static void take_int4_rows(const gm_stored_rows *from, size_t row, size_t every, size_t n, char *to)
+{
+    const gm_grid *g = &from->grid;
+    const size_t size = gm_dtype_bytes(from->as);
+    uint8_t code[PIECE];
+    for (size_t r = 0; r < n; r++, row += every)
+        for (size_t group = 0; group < from->cols; group += g->cols) {
+            const int4_table table = group_of(g, g->first + row, group);
+            for (size_t k = group, m; k < group + g->cols; k += m, to += m * size) {
+                m = group + g->cols - k < PIECE ? group + g->cols - k : PIECE;
+                read_codes(g, from->data, row, k, m, code);
+                look_up_codes(code, m, from->as, &table, to);
+            }
+        }
+}
+
+/* Rows that are inputs of the tensor: few matrices lie so. */
+static void take_int4_columns(const gm_stored_rows *from, size_t row, size_t every, size_t n,
+                              char *to)
+{
+    const gm_grid *g = &from->grid;
+    const size_t size = gm_dtype_bytes(from->as);
+    for (size_t r = 0; r < n; r++, row += every)
+        for (size_t c = 0; c < from->cols; c++, to += size) {
+            const int4_table table = group_of(g, g->first + c, row);
+            const uint8_t code = (uint8_t)gm_code_at(from->data, place_of(g, c, row));
+            look_up_codes(&code, 1, from->as, &table, to);
+        }
+}
+
+/* ---- all of them ---- */
+
+/* Of fp8 and four bits. */
+static gm_tensor take_scaled(const gm_stored_rows *from, size_t row, size_t every, size_t n,
+                             void *to)
+{
+    const bool columns = from->stored == GM_STORED_COLUMNS;
+    if (from->grid.packing)
+        (columns ? take_int4_columns : take_int4_rows)(from, row, every, n, to);
+    else if (columns)
         take_fp8_columns(from, row, every, n, to);
     else
         take_fp8_rows(from, row, every, n, to);
@@ -161,17 +255,16 @@ static gm_tensor take_fp8(const gm_stored_rows *from, size_t row, size_t every, 
                        .n_bytes = n * from->cols * gm_dtype_bytes(from->as)};
 }
 
-/* ---- all of them ---- */
-
 size_t gm_stored_bytes(gm_stored stored, gm_dtype dtype, size_t rows, size_t cols)
 {
-    return stored == GM_STORED_MXFP4 ? rows * cols / 2 : rows * cols * gm_dtype_bytes(dtype);
+    const bool half = stored == GM_STORED_MXFP4 || dtype == GM_I32;
+    return half ? rows * cols / 2 : rows * cols * gm_dtype_bytes(dtype);
 }
 
 gm_tensor gm_stored_take(const gm_stored_rows *from, size_t row, size_t every, size_t n, void *to)
 {
-    if (from->stored != GM_STORED_MXFP4 && from->dtype == GM_FP8)
-        return take_fp8(from, row, every, n, to);
+    if (from->stored != GM_STORED_MXFP4 && (from->dtype == GM_FP8 || from->dtype == GM_I32))
+        return take_scaled(from, row, every, n, to);
     const gm_dtype dtype = from->stored == GM_STORED_MXFP4 ? GM_BF16 : from->dtype;
     const char *data = from->data;
     const size_t size = gm_dtype_bytes(dtype), cols = from->cols, blocks = cols / GM_MX_BLOCK;

@@ -1,41 +1,85 @@
-/* fp8_copy.h - a model folder's projections stored as F8_E4M3 with scales, and the same numbers
- * widened, which whoever reads either must compute the same from. */
+/* fp8_copy.h - a model folder's projections stored as F8_E4M3 or in four bits with scales, and the
+ * same numbers widened, which whoever reads either must compute the same from. */
 #ifndef GM_FP8_COPY_H
 #define GM_FP8_COPY_H
 
 #include "base/half.h"
 #include "engine/checkpoint.h"
 #include "tests/engine_run.h"
+#include "tests/int4_pack.h"
 #include "tests/model_copy.h"
 
 #include <math.h>
 
 /* How: "quantization_config", what one scale is for (0: all), how the scales' tensor is called and
- * what it is of. */
+ * what it is of; in four bits how they are packed, and what they have of zeros. */
 typedef struct fp8_form {
     const char *config, *suffix;
     size_t rows, cols;
     gm_dtype scale;
+    gm_packing packing;
+    bool zeros;
+    unsigned above;
 } fp8_form;
 
 static const fp8_form fp8_blocks = {"{\"quant_method\": \"fp8\", \"activation_scheme\": "
                                     "\"dynamic\", \"weight_block_size\": [5, 7]}",
-                                    "_scale_inv", 5, 7, GM_F32};
+                                    "_scale_inv",
+                                    5,
+                                    7,
+                                    GM_F32,
+                                    GM_PACKING_NONE,
+                                    false,
+                                    0};
 #define FP8_COMPRESSED(strategy)                                                                   \
     "{\"quant_method\": \"compressed-tensors\", \"format\": \"float-quantized\", "                 \
     "\"config_groups\": {\"group_0\": {\"targets\": [\"Linear\"], \"weights\": {\"num_bits\": 8, " \
     "\"type\": \"float\", \"strategy\": \"" strategy "\", \"symmetric\": true}}}}"
-static const fp8_form fp8_rows = {FP8_COMPRESSED("channel"), "_scale", 1, 0, GM_BF16};
-static const fp8_form fp8_tensor = {FP8_COMPRESSED("tensor"), "_scale", 0, 0, GM_F32};
-static const fp8_form fp8_auto = {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\"}",
-                                  "_scale", 0, 0, GM_F32};
-static const fp8_form fp8_null = {"{\"quant_method\": \"fp8\", \"weight_block_size\": null}",
-                                  "_scale_inv", 0, 0, GM_F32};
+static const fp8_form fp8_rows = {
+    .config = FP8_COMPRESSED("channel"), .suffix = "_scale", .rows = 1, .scale = GM_BF16};
+static const fp8_form fp8_tensor = {.config = FP8_COMPRESSED("tensor"), .suffix = "_scale"};
+static const fp8_form fp8_auto = {
+    .config = "{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\"}",
+    .suffix = "_scale"};
+static const fp8_form fp8_null = {
+    .config = "{\"quant_method\": \"fp8\", \"weight_block_size\": null}", .suffix = "_scale_inv"};
+
+#define INT4_COMPRESSED(what)                                                                      \
+    "{\"quant_method\": \"compressed-tensors\", \"format\": \"pack-quantized\", "                  \
+    "\"config_groups\": {\"group_0\": {\"targets\": [\"Linear\"], \"weights\": {\"num_bits\": 4, " \
+    "\"type\": \"int\", " what "}}}}"
+static const fp8_form int4_groups = {
+    .config = INT4_COMPRESSED("\"strategy\": \"group\", \"group_size\": 8, \"symmetric\": true"),
+    .cols = 8,
+    .scale = GM_BF16,
+    .packing = GM_PACKING_ROWS};
+static const fp8_form int4_rows = {
+    .config = INT4_COMPRESSED("\"strategy\": \"channel\", \"symmetric\": false"),
+    .packing = GM_PACKING_ROWS,
+    .zeros = true};
+static const fp8_form int4_gptq = {
+    .config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 8, \"desc_act\": false}",
+    .cols = 8,
+    .packing = GM_PACKING_GPTQ,
+    .zeros = true,
+    .above = 1};
+static const fp8_form int4_gptq_v2 = {
+    .config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": -1, "
+              "\"checkpoint_format\": \"gptq_v2\"}",
+    .packing = GM_PACKING_GPTQ,
+    .zeros = true};
+static const fp8_form int4_awq = {
+    .config = "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 8, \"version\": \"gemm\", "
+              "\"zero_point\": true}",
+    .cols = 8,
+    .scale = GM_BF16,
+    .packing = GM_PACKING_AWQ,
+    .zeros = true};
 
 typedef struct fp8_writer {
-    gm_tensor fp8[512], widened[512];
+    gm_tensor fp8[1024], widened[512];
     size_t n, n_widened;
-    void *kept[2048]; /* to free */
+    void *kept[4096]; /* to free */
     size_t n_kept;
 } fp8_writer;
 
@@ -98,6 +142,74 @@ static inline void fp8_add(fp8_writer *w, const gm_tensor *t, const fp8_form *fo
                      .n_bytes = down * across * gm_dtype_bytes(form->scale)};
 }
 
+/* A tensor whose name is t's but for its end, "weight". */
+static inline void int4_add_part(fp8_writer *w, const gm_tensor *t, const char *end, gm_dtype dtype,
+                                 size_t rows, size_t cols, const void *data)
+{
+    char *name = fp8_keep(w, strlen(t->name) + 16, 1);
+    sprintf(name, "%.*s%s", (int)(strlen(t->name) - strlen("weight")), t->name, end);
+    CHECK(w->n < sizeof w->fp8 / sizeof w->fp8[0]);
+    w->fp8[w->n++] = (gm_tensor){.name = name,
+                                 .dtype = dtype,
+                                 .rank = cols ? 2 : 1,
+                                 .dim = {rows, cols},
+                                 .data = data,
+                                 .n_bytes = rows * (cols ? cols : 1) * gm_dtype_bytes(dtype)};
+}
+
+/* One matrix in four bits: words, scales, zeros, what else its method writes; and the products. */
+static inline void int4_add(fp8_writer *w, const gm_tensor *t, const fp8_form *form, gm_dtype as)
+{
+    const size_t out = t->dim[0], in = t->dim[1], n = out * in;
+    const size_t group = form->cols ? form->cols : in, groups = in / group;
+    const bool by_rows = form->packing == GM_PACKING_ROWS, gptq = form->packing == GM_PACKING_GPTQ;
+    int4_matrix m = {out,
+                     in,
+                     group,
+                     fp8_keep(w, n, 1),
+                     fp8_keep(w, out * groups, 1),
+                     fp8_keep(w, out * groups, sizeof(float))};
+    float *value = fp8_keep(w, n, sizeof *value), *scale = fp8_keep(w, out * groups, sizeof *scale);
+    uint16_t *small = fp8_keep(w, n + out * groups, sizeof *small);
+    uint32_t *words = fp8_keep(w, n / 8, sizeof *words),
+             *zeros = fp8_keep(w, out / 8 * groups, sizeof *zeros);
+    int32_t *order = fp8_keep(w, in, sizeof *order);
+    int64_t *sizes = fp8_keep(w, 2, sizeof *sizes);
+    gm_tensor_to_f32(t, 0, n, value);
+    int4_quantise(&m, value, form->zeros);
+    for (size_t o = 0; o < out; o++)
+        for (size_t g = 0; g < groups; g++) {
+            const size_t at = int4_scale_at(&m, form->packing, o, g);
+            float *s = &m.scale[o * groups + g];
+            small[n + at] = gm_bf16_from_f32(*s);
+            if (form->scale == GM_BF16) *s = gm_bf16_to_f32(small[n + at]);
+            scale[at] = *s;
+        }
+    for (size_t i = 0; i < n; i++) {
+        value[i] = int4_value(&m, i / in, i % in);
+        small[i] = gm_bf16_from_f32(value[i]);
+    }
+    int4_pack(&m, form->packing, words);
+    int4_pack_zeros(&m, form->packing, form->above, zeros);
+    for (size_t i = 0; i < in; i++) order[i] = (int32_t)(i / group);
+    sizes[0] = (int64_t)out, sizes[1] = (int64_t)in;
+    const void *scales = form->scale == GM_BF16 ? (const void *)(small + n) : scale;
+    int4_add_part(w, t, by_rows ? "weight_packed" : "qweight", GM_I32,
+                  by_rows ? out : in / (gptq ? 8 : 1), (by_rows ? in : out) / (gptq ? 1 : 8),
+                  words);
+    int4_add_part(w, t, by_rows ? "weight_scale" : "scales", form->scale, by_rows ? out : groups,
+                  by_rows ? groups : out, scales);
+    if (form->zeros)
+        int4_add_part(w, t, by_rows ? "weight_zero_point" : "qzeros", GM_I32,
+                      by_rows ? out / 8 : groups, by_rows ? groups : out / 8, zeros);
+    if (gptq) int4_add_part(w, t, "g_idx", GM_I32, in, 0, order);
+    if (by_rows) int4_add_part(w, t, "weight_shape", GM_I64, 2, 0, sizes);
+    gm_tensor *v = &w->widened[w->n_widened++];
+    *v = *t;
+    v->dtype = as, v->data = as == GM_F32 ? (const void *)value : small;
+    v->n_bytes = n * gm_dtype_bytes(as);
+}
+
 static inline void fp8_write(const char *folder, const gm_tensor *tensor, size_t n)
 {
     char path[512];
@@ -122,8 +234,9 @@ static inline void fp8_copy(const char *to, const char *from, const fp8_form *fo
     CHECK(gm_checkpoint_n(c) <= 256);
     for (size_t i = 0; i < gm_checkpoint_n(c); i++) {
         const gm_tensor *t = gm_checkpoint_at(c, i);
-        if (fp8_is_projection(t))
-            fp8_add(w, t, form, as);
+        const bool uneven = form->packing && (t->rank != 2 || t->dim[0] % 8 || t->dim[1] % 8);
+        if (fp8_is_projection(t) && !uneven)
+            (form->packing ? int4_add : fp8_add)(w, t, form, as);
         else
             w->fp8[w->n++] = w->widened[w->n_widened++] = *t;
     }
@@ -162,8 +275,8 @@ static inline void fp8_same_as_widened(const char *device, const char *from, con
     gm_model *fp8 = fp8_open("same-fp8", device, numerics);
     gm_model *widened = fp8_open("same-widened", device, numerics);
     outcome a = run_docs(fp8, &d, &p), b = run_docs(widened, &d, &p);
-    snprintf(what, sizeof what, "%s, a scale for %zu x %zu, numerics %d", from, form->rows,
-             form->cols, (int)numerics);
+    snprintf(what, sizeof what, "%s, packing %d, a scale for %zu x %zu, numerics %d", from,
+             (int)form->packing, form->rows, form->cols, (int)numerics);
     check_same(what, &a, &b);
     outcome_free(&a), outcome_free(&b);
     gm_model_close(fp8);

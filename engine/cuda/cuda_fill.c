@@ -2,6 +2,7 @@
 #include "engine/cuda/cuda_fill.h"
 
 #include "engine/fill.h"
+#include "engine/located.h"
 #include "engine/reader.h"
 #include "engine/stored.h"
 #include "engine/team.h"
@@ -16,7 +17,7 @@ enum {
 };
 
 /* What a worker reads into: a piece, and after it its scales if it is MXFP4, all of its tensor's
- * if that is F8_E4M3. */
+ * scales and zeros if that is F8_E4M3 or of four bits. */
 typedef struct piece_size {
     size_t bytes, scales;
     size_t grid; /* bytes of the latter in f32, on the host, after those that were read */
@@ -34,8 +35,10 @@ static piece_size piece_size_of(const gm_arch *arch, const gm_checkpoint *checkp
     if (size.bytes > PIECE_BYTES) size.bytes = PIECE_BYTES;
     if (size.bytes < columns) size.bytes = columns;
     size.bytes = gm_round_up(size.bytes, GM_DISK_PAGE);
-    size.grid = gm_checkpoint_most(checkpoint, arch->blocks.suffix) * sizeof(float);
-    size.scales = arch->stored == GM_STORED_MXFP4 ? size.bytes / (GM_MX_BLOCK / 2) : size.grid;
+    size.grid = gm_grid_most(checkpoint, &arch->blocks) * sizeof(float);
+    size.scales = gm_grid_most_bytes(checkpoint, &arch->blocks);
+    if (size.scales < size.grid) size.scales = size.grid;
+    if (arch->stored == GM_STORED_MXFP4) size.scales = size.bytes / (GM_MX_BLOCK / 2);
     return size;
 }
 
@@ -62,9 +65,8 @@ size_t gm_cuda_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
 /* What a job's place is filled from: `rows` rows of `cols`, those of two matrices taking turns
  * where `every` is 2. */
 typedef struct source {
-    gm_tensor tensor, scales; /* scales: of MXFP4 and F8_E4M3 */
+    gm_located from;
     gm_stored stored;
-    gm_grid grid;
     size_t rows, cols, every;
     bool centred; /* they are meant to be 1 more */
 } source;
@@ -111,7 +113,7 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const source *s, size_t row,
     const size_t part = j->column + s->cols == to->cols ? to->stride - j->column : s->cols;
     char *matrix = (char *)to->address + j->item * to->item_bytes;
     char *scales = matrix + bytes_of(to->dtype, to->rows * to->stride);
-    gm_grid grid = s->grid;
+    gm_grid grid = s->from.grid;
     grid.first += row;
     return (gm_cuda_place){.to = matrix + bytes_of(to->dtype, first * to->stride + j->column),
                            .scale =
@@ -125,7 +127,7 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const source *s, size_t row,
                            .apart = j->apart,
                            .stored = s->stored,
                            .centred = s->centred,
-                           .from_dtype = s->tensor.dtype,
+                           .from_dtype = s->from.tensor.dtype,
                            .to_dtype = to->dtype};
 }
 
@@ -149,19 +151,21 @@ static size_t reading_bytes(size_t n)
     return gm_round_up(n, GM_DISK_PAGE) + (size_t)4 * GM_DISK_PAGE;
 }
 
-/* All scales of a tensor of F8_E4M3, in f32. */
-static gm_status send_grid(pipe *p, const gm_tensor *scales, char *memory, char *to, gm_error *err)
+/* All scales of a tensor of F8_E4M3, of four bits with its zeros, in f32. */
+static gm_status send_grid(pipe *p, const gm_scaling *beside, char *memory, char *to, gm_grid *grid,
+                           gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_tensor t = *scales;
-    float *grid = (float *)(void *)(memory + reading_bytes(p->size.scales));
-    const size_t n = t.n_bytes / gm_dtype_bytes(t.dtype);
+    float *values = (float *)(void *)(memory + reading_bytes(p->size.scales));
+    const float *on_gpu = (const float *)(void *)to;
+    size_t n;
     gm_reader_use(&p->reader, memory);
-    GM_TRY(gm_reader_get(&p->reader, scales, 0, t.n_bytes, &t.data, err));
-    gm_tensor_to_f32(&t, 0, n, grid);
+    GM_TRY(gm_grid_read(grid, beside, &p->reader, values, &n, err));
     GM_TRY(gm_cuda_check(
-        cudaMemcpyAsync(to, grid, n * sizeof *grid, cudaMemcpyHostToDevice, p->stream),
+        cudaMemcpyAsync(to, values, n * sizeof *values, cudaMemcpyHostToDevice, p->stream),
         "sending weights", err));
+    if (grid->zero) grid->zero = on_gpu + (grid->zero - grid->scale);
+    grid->scale = on_gpu;
 out:
     return status;
 }
@@ -170,9 +174,10 @@ static gm_status send_piece(pipe *p, const gm_cuda_job *j, const source *s, size
                             gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_dtype dtype = s->tensor.dtype;
-    const size_t first = gm_stored_bytes(s->stored, dtype, row, s->cols);
-    const size_t n = gm_stored_bytes(s->stored, dtype, rows, s->cols);
+    const gm_tensor *t = &s->from.tensor;
+    const bool whole = s->from.is_whole;
+    const size_t first = gm_stored_bytes(s->stored, t->dtype, row, s->cols);
+    const size_t n = whole ? t->n_bytes : gm_stored_bytes(s->stored, t->dtype, rows, s->cols);
     const size_t blocks = s->cols / GM_MX_BLOCK;
     const int place = p->next;
     char *memory = p->place[place], *piece = p->piece[place];
@@ -180,15 +185,15 @@ static gm_status send_piece(pipe *p, const gm_cuda_job *j, const source *s, size
     p->next = (place + 1) % PLACES;
     to.from = piece;
     GM_TRY(gm_cuda_check(cudaEventSynchronize(p->used[place]), "sending weights", err));
-    GM_TRY(send_bytes(p, &s->tensor, first, n, memory, piece, err));
+    GM_TRY(send_bytes(p, t, first, n, memory, piece, err));
     if (s->stored == GM_STORED_MXFP4) {
         memory += reading_bytes(p->size.bytes), piece += p->size.bytes;
-        GM_TRY(send_bytes(p, &s->scales, row * blocks, rows * blocks, memory, piece, err));
+        GM_TRY(
+            send_bytes(p, &s->from.beside.scales, row * blocks, rows * blocks, memory, piece, err));
         to.scales = (const uint8_t *)piece;
-    } else if (dtype == GM_FP8) {
+    } else if (s->from.beside.scales.name) {
         memory += reading_bytes(p->size.bytes), piece += p->size.bytes;
-        GM_TRY(send_grid(p, &s->scales, memory, piece, err));
-        to.grid.scale = (const float *)(void *)piece;
+        GM_TRY(send_grid(p, &s->from.beside, memory, piece, &to.grid, err));
     }
     GM_TRY(gm_cuda_check(gm_cuda_place_rows(&p->how, &to), "placing weights", err));
     GM_TRY(gm_cuda_check(cudaEventRecord(p->used[place], p->stream), "sending weights", err));
@@ -198,13 +203,14 @@ out:
 
 static gm_status send_source(pipe *p, const gm_cuda_job *j, const source *s, gm_error *err)
 {
-    const size_t row_bytes = gm_stored_bytes(s->stored, s->tensor.dtype, 1, s->cols);
+    const gm_tensor *t = &s->from.tensor;
+    const size_t row_bytes = gm_stored_bytes(s->stored, t->dtype, 1, s->cols);
     size_t most = p->size.bytes / row_bytes / s->every * s->every;
-    if (s->stored == GM_STORED_COLUMNS) most = s->rows;
+    if (s->stored == GM_STORED_COLUMNS || s->from.is_whole) most = s->rows;
     if (most < 1)
         return gm_fail(err, GM_EABSENT,
                        "tensor '%s' has rows of %zu values, which are too long for the GPU",
-                       s->tensor.name, s->cols);
+                       t->name, s->cols);
     for (size_t r = 0; r < s->rows; r += most) {
         size_t n = s->rows - r < most ? s->rows - r : most;
         gm_status status = send_piece(p, j, s, r, n, err);
@@ -269,7 +275,7 @@ static void load_tensors(void *context, gm_worker *me)
         const source *s = &load->source[i];
         if (load->failed) continue;
         note(load, send_source(&p, &load->layout->job[i], s, &err), &err);
-        const size_t n_bytes = s->tensor.n_bytes;
+        const size_t n_bytes = s->from.tensor.n_bytes;
         uint64_t done = atomic_fetch_add(&load->done_bytes, n_bytes) + n_bytes;
         if (me->index == 0 && load->progress)
             load->progress(load->progress_context, (double)done, load->total_bytes);
@@ -295,7 +301,7 @@ static gm_status make_random(loading *load, gm_error *err)
         "sending weights", err));
     for (size_t i = 0; i < load->layout->n; i++) {
         const source *s = &load->source[i];
-        const gm_random_place from = gm_checkpoint_random_place(load->checkpoint, &s->tensor);
+        const gm_random_place from = gm_checkpoint_random_place(load->checkpoint, &s->from.tensor);
         gm_cuda_place p = place_of(&load->layout->job[i], s, 0, s->rows);
         p.from = (const uint16_t *)table + from.at;
         p.first = from.first;
@@ -312,13 +318,11 @@ out:
 /* Where a job's tensor is; all were checked when the model was opened. */
 static gm_status find_source(const loading *load, const gm_cuda_job *j, source *s, gm_error *err)
 {
-    gm_status status = GM_OK;
     gm_slice slice;
     (void)gm_arch_tensor(load->layout->arch, j->role, j->layer, j->expert, &slice);
     const size_t every = slice.every > 1 ? slice.every : 1;
     *s = (source){.stored = slice.stored,
                   .centred = slice.centred,
-                  .grid = gm_slice_grid(&slice),
                   .rows = slice.rows * every,
                   .cols = slice.cols,
                   .every = slice.halves ? 1 : every}; /* the two follow one another here too */
@@ -327,9 +331,7 @@ static gm_status find_source(const loading *load, const gm_cuda_job *j, source *
         if (every > 1) s->stored = GM_STORED_COLUMNS;
         s->rows = every, s->cols = slice.rows, s->every = 1;
     }
-    GM_TRY(gm_checkpoint_get_scaled(load->checkpoint, &slice, &s->tensor, &s->scales, err));
-out:
-    return status;
+    return gm_locate(&s->from, load->checkpoint, &slice, err);
 }
 
 static gm_status find_sources(loading *load, gm_error *err)
@@ -337,7 +339,7 @@ static gm_status find_sources(loading *load, gm_error *err)
     for (size_t i = 0; i < load->layout->n; i++) {
         gm_status status = find_source(load, &load->layout->job[i], &load->source[i], err);
         if (status != GM_OK) return status;
-        load->total_bytes += (double)load->source[i].tensor.n_bytes;
+        load->total_bytes += (double)load->source[i].from.tensor.n_bytes;
     }
     return GM_OK;
 }

@@ -58,7 +58,7 @@ typedef struct gm_cuda_head {
 typedef struct gm_cuda_place {
     const void *from;      /* (rows, cols) as stored; or `period` values */
     const uint8_t *scales; /* (rows, cols / 32) of MXFP4; NULL: GM_RANDOM_SCALE */
-    gm_grid grid;          /* of F8_E4M3 */
+    gm_grid grid;          /* of F8_E4M3 and of four bits */
     void *to;              /* (rows, stride) */
     float *scale;          /* (rows) of 8 bits; otherwise NULL */
     uint8_t *to_scales;    /* (rows, stride / 32) of MXFP4 that is kept */
@@ -67,7 +67,7 @@ typedef struct gm_cuda_place {
     size_t first, period; /* period > 0: element i is from[(first + i) % period], of 16 bits */
     bool centred;         /* add 1 to what becomes f32 */
     gm_stored stored;
-    gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16, bf16 or fp8 */
+    gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16, bf16, fp8, or i32: four bits */
 } gm_cuda_place;
 cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p);
 

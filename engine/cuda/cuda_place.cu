@@ -46,10 +46,28 @@ __device__ __forceinline__ float eight_of(const gm_cuda_place &p, size_t r, size
     return number * p.grid.scale[row * p.grid.per_row + column];
 }
 
+/* A code of four bits less its group's zero times its scale (stored.h). */
+__device__ __forceinline__ float packed_of(const gm_cuda_place &p, size_t r, size_t k)
+{
+    enum { IN_WORD = 8 };
+    const gm_grid &g = p.grid;
+    const bool columns = p.stored == GM_STORED_COLUMNS;
+    const size_t n = columns ? k : r, in = columns ? r : k, out = g.first + n, j = out % IN_WORD;
+    size_t at = n * g.inputs + in;
+    if (g.packing == GM_PACKING_GPTQ)
+        at = (in / IN_WORD * g.outputs + out) * IN_WORD + in % IN_WORD;
+    else if (g.packing == GM_PACKING_AWQ)
+        at = in * g.outputs + out - j + j / 2 + j % 2 * 4;
+    const unsigned code = ((const uint8_t *)p.from)[at / 2] >> at % 2 * 4 & 15u;
+    const size_t group = out * g.per_row + in / g.cols * g.per_col;
+    return ((float)code - g.zero[group]) * g.scale[group];
+}
+
 __device__ __forceinline__ float source(const gm_cuda_place &p, size_t r, size_t k)
 {
     if (p.stored == GM_STORED_MXFP4) return number_of(p, r, k);
     if (p.from_dtype == GM_FP8) return eight_of(p, r, k);
+    if (p.from_dtype == GM_I32) return packed_of(p, r, k);
     const size_t i = index_of(p, r, k);
     if (p.from_dtype == GM_F32) return ((const float *)p.from)[i];
     const unsigned bits = ((const uint16_t *)p.from)[i];

@@ -148,6 +148,26 @@ def granite_config(**changes):
     return config | changes
 
 
+def int4_config(method, **settings):
+    """A config with few and small matrices whose sizes the programs that pack them want: multiples of 32."""
+    sizes = {"hidden_size": 32, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2, "num_hidden_layers": 1,
+             "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": corrected.FEWEST, "mlp_only_layers": []}
+    return qwen3_config(quantization_config={"quant_method": method, **settings}, torch_dtype="float16", head_dim=16, **sizes)
+
+
+def kimi_config():
+    """config.json in the form of moonshotai/Kimi-K2-Thinking: DeepSeek-V3 whose experts are int4, symmetric, in groups."""
+    weights = {"actorder": None, "block_structure": None, "dynamic": False, "group_size": 16, "num_bits": 4, "observer": "minmax",
+               "observer_kwargs": {}, "strategy": "group", "symmetric": True, "type": "int"}
+    group = {"input_activations": None, "output_activations": None, "targets": ["Linear"], "weights": weights}
+    return latent.v3_config(
+        vocab_size=corrected.FEWEST, hidden_size=32, moe_intermediate_size=16, n_routed_experts=3, num_experts_per_tok=2, n_group=1,
+        topk_group=1, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        quantization_config={"config_groups": {"group_0": group}, "format": "pack-quantized", "ignore": [
+            "lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"],
+            "kv_cache_scheme": None, "quant_method": "compressed-tensors", "quantization_status": "compressed"})
+
+
 # name: (config, shards, seed). The seeds are the first ones that pass the checks of engine.py.
 MODELS = {
     "deepseek-tiny": (deepseek_config(), 3, 1),
@@ -198,6 +218,11 @@ MODELS = {
     "mistral4-tiny": (mistral.config(vocab_size=corrected.FEWEST), 1, 5),
     "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
     "dbrx-tiny": (dbrx.config(vocab_size=corrected.FEWEST), 1, 1),
+    "kimi-int4": (kimi_config(), 1, 1),
+    "qwen3-gptq": (int4_config("gptq", bits=4, checkpoint_format="gptq", damp_percent=0.01, desc_act=False,
+                               group_size=16, sym=False, true_sequential=True), 1, 1),
+    "qwen3-awq": (int4_config("awq", bits=4, group_size=16, modules_to_not_convert=["gate"], version="gemm",
+                              zero_point=True), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(vocab_size=corrected.FEW), 2, 1),
 }

@@ -13,7 +13,7 @@ import tempfile
 import torch
 from safetensors.torch import save_file
 
-from . import common
+from . import common, int4
 
 MOST = 448.0
 
@@ -42,7 +42,9 @@ def one_scale(name, tensor):
 
 
 def quantised(config, weights):
-    """Projections become fp8 and get scales, largest absolute value / 448; all other tensors stay."""
+    """Projections become fp8 and get scales, largest absolute value / 448; all other tensors stay. Four bits: int4.py."""
+    if int4.is_quantised(config):
+        return int4.quantised(config, weights)
     result = {}
     for name, tensor in weights.items():
         block = block_of(config) if is_quantised(config) else None
@@ -63,6 +65,8 @@ def quantised(config, weights):
 
 def widened(config, weights):
     """The reverse in f32, held against transformers where that reads blocks as they are."""
+    if int4.is_quantised(config):
+        return int4.widened(config, weights)
     block, result = block_of(config) if is_quantised(config) else None, {}
     for name, tensor in weights.items():
         if name.endswith(("_scale_inv", "activation_scale")):
@@ -82,8 +86,8 @@ def widened(config, weights):
 
 @contextlib.contextmanager
 def widened_folder(folder, config, weights):
-    """The folder, or one of the weights as they are when nothing is fp8 any more."""
-    if not is_quantised(config):
+    """The folder, or one of the weights as they are when nothing is fp8 or packed any more."""
+    if not is_quantised(config) and not int4.is_quantised(config):
         yield folder
         return
     with tempfile.TemporaryDirectory() as other:

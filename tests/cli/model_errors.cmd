@@ -41,7 +41,7 @@ copy_model m; sed -i s/DeepseekForCausalLM/LlamaForCausalLM/ m/config.json; try 
 copy_model m; set_value hidden_act '"relu"'; try "an unknown activation"
 copy_model m; set_value scoring_func '"tanh"'; try "an unknown scoring"
 copy_model m; set_value rope_scaling '{"type": "spiral", "factor": 2.0}'; try "an unknown rope scaling"
-copy_model m; sed -i 's/"rope_theta"/"quantization_config": {"quant_method": "gptq"}, "rope_theta"/' m/config.json
+copy_model m; sed -i 's/"rope_theta"/"quantization_config": {"quant_method": "hqq"}, "rope_theta"/' m/config.json
 try "quantised weights"
 copy_model m; set_value n_routed_experts 0; try "no experts"
 copy_model m; set_value num_experts_per_tok 13; try "more choices than experts"

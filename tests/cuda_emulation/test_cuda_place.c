@@ -230,18 +230,21 @@ static void fp8_is_that_of_the_cpu(void)
         a->grid[i] = (float)gm_rng_unit(&rng);
     for (size_t i = 0; i < 8; i++) {
         const bool columns = i >= 4;
-        const gm_cuda_place p = {
-            .from = a->data,
-            .grid = {a->grid, columns ? 27 : 5, columns ? 6 : 8, columns ? 3 : 12, 4},
-            .to = a->got,
-            .scale = a->scale,
-            .rows = OUTPUTS,
-            .cols = INPUTS,
-            .stride = STRIDE,
-            .every = 1,
-            .stored = columns ? GM_STORED_COLUMNS : GM_STORED_ROWS,
-            .from_dtype = GM_FP8,
-            .to_dtype = tos[i % 4]};
+        const gm_cuda_place p = {.from = a->data,
+                                 .grid = {.scale = a->grid,
+                                          .rows = columns ? 27 : 5,
+                                          .cols = columns ? 6 : 8,
+                                          .per_row = columns ? 3 : 12,
+                                          .first = 4},
+                                 .to = a->got,
+                                 .scale = a->scale,
+                                 .rows = OUTPUTS,
+                                 .cols = INPUTS,
+                                 .stride = STRIDE,
+                                 .every = 1,
+                                 .stored = columns ? GM_STORED_COLUMNS : GM_STORED_ROWS,
+                                 .from_dtype = GM_FP8,
+                                 .to_dtype = tos[i % 4]};
         const stored_source from = {.data = a->data, .grid = &p.grid};
         memset(a->got, KEPT, sizeof a->got);
         run(&how, &p);

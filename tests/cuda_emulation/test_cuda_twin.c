@@ -238,6 +238,9 @@ static void fp8_computes_what_widened_weights_do(void)
     fp8_same_as_widened("cuda", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_F32);
     fp8_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
     fp8_same_as_widened("cuda", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_INT8);
+    fp8_same_as_widened("cuda", MODELS "dots-tiny", &int4_groups, GM_NUMERICS_BF16);
+    fp8_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &int4_gptq, GM_NUMERICS_F32);
+    fp8_same_as_widened("cuda", MODELS "dots-tiny", &int4_awq, GM_NUMERICS_INT8);
 }
 
 TESTS(TEST(whole_models_in_f32), TEST(whole_models_in_bf16), TEST(whole_models_in_int8),

@@ -1,10 +1,11 @@
 /* fuzz_checkpoint.c - any bytes as the index of a sharded model folder, and as one of its
- * shards: of what is opened every byte can be read, and what is F8_E4M3 widened.
+ * shards: of what is opened every byte can be read, and what is F8_E4M3 or of four bits widened.
  *
  * The input is model.safetensors.index.json, and after a first NUL 3.safetensors. The
  * shards 1 and 2 beside it are whole; they hold the tensors a, b and c.
  */
-#include "engine/checkpoint.h"
+#include "base/text.h"
+#include "engine/located.h"
 #include "engine/quantised.h"
 #include "engine/stored.h"
 #include "tests/fuzz/demand.h"
@@ -89,23 +90,87 @@ static void use_fp8(const gm_slice *slice, const gm_tensor *t, const gm_tensor *
     gm_free(room);
 }
 
+/* The matrix whose codes the tensor holds, packed so; no rows when it can be none. */
+static gm_slice packed_slice(const gm_tensor *t, gm_packing packing, bool zeros)
+{
+    const bool by_rows = packing == GM_PACKING_ROWS;
+    const char *end = by_rows ? "weight_packed" : "qweight";
+    gm_slice slice = {.blocks = {.suffix = by_rows ? "_scale" : ".scales",
+                                 .rows = 1,
+                                 .cols = 8,
+                                 .packing = packing,
+                                 .zeros = zeros || !by_rows,
+                                 .above = packing == GM_PACKING_GPTQ}};
+    if (t->dtype != GM_I32 || t->rank != 2 || !gm_ends_in(t->name, end) || strlen(t->name) > 100)
+        return slice;
+    snprintf(slice.name, sizeof slice.name, "%.*sweight", (int)(strlen(t->name) - strlen(end)),
+             t->name);
+    slice.rows = t->dim[packing != GM_PACKING_ROWS] * (packing == GM_PACKING_AWQ ? 8 : 1);
+    slice.cols = t->dim[packing == GM_PACKING_ROWS] * (packing == GM_PACKING_AWQ ? 1 : 8);
+    return slice;
+}
+
+/* A matrix of four bits, widened as rows and as columns. */
+static void use_packed(const gm_checkpoint *c, const gm_slice *slice)
+{
+    const gm_scale_blocks *blocks = &slice->blocks;
+    gm_located at;
+    gm_error err = {0};
+    gm_reader reader = {0};
+    size_t n;
+    if (gm_locate(&at, c, slice, &err) != GM_OK) {
+        demand(err.text[0] != '\0' && at.tensor.name == NULL);
+        return;
+    }
+    if (at.tensor.dtype != GM_I32) return;
+    const size_t n_values = slice->rows * slice->cols;
+    float *values = gm_alloc(gm_grid_most(c, blocks), sizeof *values);
+    float *room = gm_alloc(n_values, sizeof *room);
+    demand(values && room);
+    demand(gm_reader_create(&reader, c, gm_grid_most_bytes(c, blocks), NULL) == GM_OK);
+    gm_stored_rows from = {.dtype = GM_I32,
+                           .data = at.tensor.data,
+                           .grid = at.grid,
+                           .as = GM_BF16,
+                           .rows = slice->rows,
+                           .cols = slice->cols};
+    if (gm_grid_read(&from.grid, &at.beside, &reader, values, &n, &err) == GM_OK) {
+        (void)gm_stored_take(&from, 0, 1, from.rows, room);
+        from.stored = GM_STORED_COLUMNS, from.rows = slice->cols, from.cols = slice->rows;
+        from.as = GM_F32;
+        (void)gm_stored_take(&from, 0, 1, from.rows, room);
+    } else {
+        demand(err.text[0] != '\0');
+    }
+    gm_reader_clear(&reader);
+    gm_free(values);
+    gm_free(room);
+}
+
 static void use_tensor(const gm_checkpoint *c, const gm_tensor *t)
 {
     unsigned sum = 0;
     for (size_t i = 0; i < t->n_bytes; i++) sum += ((const unsigned char *)t->data)[i];
     demand(sum <= 255 * t->n_bytes && gm_checkpoint_find(c, t->name) == t);
 
-    gm_tensor found, scales;
+    gm_tensor found;
+    gm_located at;
     gm_error err = {0};
     gm_slice slice = slice_of(t);
     const bool fits = strcmp(slice.name, t->name) == 0 && slice.rows > 0 && slice.cols > 0;
     const bool scaled = slice.blocks.suffix || strstr(slice.name, "_blocks");
-    gm_status status = scaled ? gm_checkpoint_get_scaled(c, &slice, &found, &scales, &err)
-                              : gm_checkpoint_get(c, &slice, &found, &err);
+    gm_status status =
+        scaled ? gm_locate(&at, c, &slice, &err) : gm_checkpoint_get(c, &slice, &found, &err);
+    if (scaled) found = at.tensor;
     demand(status == GM_OK || err.text[0] != '\0');
     demand(status == GM_OK || !fits || scaled);
     if (status == GM_OK && slice.blocks.suffix && found.dtype == GM_FP8)
-        use_fp8(&slice, &found, &scales);
+        use_fp8(&slice, &found, &at.beside.scales);
+    for (int p = GM_PACKING_ROWS; p <= GM_PACKING_AWQ; p++)
+        for (int zeros = 0; zeros < 2; zeros++) {
+            const gm_slice packed = packed_slice(t, (gm_packing)p, zeros);
+            if (packed.rows > 0 && packed.cols > 0) use_packed(c, &packed);
+        }
     for (size_t i = 0; i < found.n_bytes; i++) sum += ((const unsigned char *)found.data)[i];
     demand(sum <= 510 * t->n_bytes);
     if (gm_dtype_is_float(t->dtype) && t->n_bytes > 0) {

@@ -21,8 +21,9 @@ static const char *const models[] = {"deepseek-tiny",    "deepseek-tied",   "olm
                                      "nemotron-tiny",    "gemma4-tiny",     "lfm-tiny",
                                      "afmoe-tiny",       "exaone-tiny",     "llama4-tiny",
                                      "cohere-tiny",      "mellum-tiny",     "granite-shared-tiny",
-                                     "mistral4-tiny",    "dbrx-tiny"};
-enum { N_MODELS = 35, N_DOCS = 3, STEERED = 1 };
+                                     "mistral4-tiny",    "dbrx-tiny",       "kimi-int4",
+                                     "qwen3-gptq",       "qwen3-awq"};
+enum { N_MODELS = 38, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {
@@ -303,7 +304,7 @@ static void check_field(const char *model_name, const golden *g, const gm_json *
     const char *expect = gm_json_text(gm_json_find(field, "expect"), NULL);
     const gm_json *json =
         gm_json_find(field, "json"); /* the value, when it is an object or a list */
-    char text[512] = "null", from[512], copy[64];
+    char text[768] = "null", from[512], copy[64];
     double number;
     bool truth;
     if (gm_json_f64(value, &number)) snprintf(text, sizeof text, "%.17g", number);

@@ -238,7 +238,7 @@ static void refuses_what_is_computed_in_one_way_only(void)
         {MINIMAX, "partial_rotary_factor", "0.5",
          "'rotary_dim' and 'partial_rotary_factor' disagree"},
         {MINIMAX, "attn_type_list", "[1, 0]", "'attn_type_list'"},
-        {MINIMAX, "quantization_config", "{\"quant_method\": \"awq\"}", "quantised with 'awq'"},
+        {MINIMAX, "quantization_config", "{\"quant_method\": \"hqq\"}", "quantised with 'hqq'"},
     };
     copy_model("no-types", DOTS, "layer_types", "null"); /* null counts as absent */
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)

@@ -66,6 +66,31 @@ static void published_forms_are_read(void)
         {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\", "
          "\"weight_block_size\": null}", /* Mistral Small 4's */
          "_scale_inv", "a tensor"},
+        {"{\"config_groups\": {\"group_0\": {\"input_activations\": null, \"output_activations\": "
+         "null, "
+         "\"targets\": [\"Linear\"], \"weights\": {\"actorder\": null, \"block_structure\": null, "
+         "\"dynamic\": false, \"group_size\": 32, \"num_bits\": 4, \"observer\": \"minmax\", "
+         "\"observer_kwargs\": {}, \"strategy\": \"group\", \"symmetric\": true, \"type\": "
+         "\"int\"}}}, "
+         "\"format\": \"pack-quantized\", \"ignore\": [\"lm_head\", \"re:.*self_attn.*\"], "
+         "\"kv_cache_scheme\": null, \"quant_method\": \"compressed-tensors\", "
+         "\"quantization_status\": \"compressed\"}", /* Kimi-K2-Thinking's */
+         "_scale", "32 inputs"},
+        {"{\"batch_size\": 1, \"bits\": 4, \"block_name_to_quantize\": null, "
+         "\"cache_block_outputs\": "
+         "true, \"damp_percent\": 0.01, \"dataset\": null, \"desc_act\": false, "
+         "\"exllama_config\": "
+         "{\"version\": 1}, \"group_size\": 128, \"max_input_length\": null, \"model_seqlen\": "
+         "null, "
+         "\"modules_in_block_to_quantize\": null, \"pad_token_id\": null, \"quant_method\": "
+         "\"gptq\", "
+         "\"sym\": true, \"tokenizer\": null, \"true_sequential\": true, \"use_cuda_fp16\": false, "
+         "\"use_exllama\": true}", /* Qwen's */
+         ".scales", "128 inputs"},
+        {"{\"bits\": 4, \"group_size\": -1, \"modules_to_not_convert\": [\"gate\"], "
+         "\"quant_method\": "
+         "\"awq\", \"version\": \"gemm\", \"zero_point\": true}",
+         ".scales", "a row"},
         {"null", NULL, ""},
         {"{\"bits\": 8}", NULL, ""}, /* arch_keys.c refuses it */
     };
@@ -86,7 +111,8 @@ static void published_forms_are_read(void)
 static void other_forms_are_refused(void)
 {
     static const char *const cases[][2] = {
-        {"{\"quant_method\": \"gptq\", \"bits\": 4}", "quantised with 'gptq', but only F32, F16"},
+        {"{\"quant_method\": \"bitsandbytes\"}",
+         "quantised with 'bitsandbytes', but only F32, F16"},
         {"{\"quant_method\": \"modelopt\"}", "quantised with 'modelopt'"},
         {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}",
          "'activation_scheme' of 'quantization_config' is 'static', expected dynamic"},
@@ -109,7 +135,7 @@ static void other_forms_are_refused(void)
         {"{\"quant_method\": \"compressed-tensors\"}", "no object 'config_groups'"},
         {COMPRESSED("", "}}"), "has no object 'weights'"},
         {COMPRESSED("\"weights\": {\"num_bits\": 4}", "}}"), "'num_bits' of 'quantization_config'"},
-        {COMPRESSED("\"weights\": {\"type\": \"int\"}", "}}"), "is 'int', expected float"},
+        {COMPRESSED("\"weights\": {\"type\": \"uint\"}", "}}"), "is 'uint', expected float|int"},
         {COMPRESSED("\"weights\": {\"symmetric\": false}", "}}"), "'symmetric'"},
         {COMPRESSED("\"weights\": {\"strategy\": \"tensor_group\"}", "}}"),
          "is 'tensor_group', expected tensor|channel|block"},
@@ -119,7 +145,7 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {}, \"input_activations\": {\"dynamic\": false}", "}}"),
          "fixed scales of activations are not supported"},
         {COMPRESSED("\"weights\": {}, \"output_activations\": {}", "}}"), "'output_activations'"},
-        {COMPRESSED("\"weights\": {}, \"format\": \"pack-quantized\"", "}}"), "'pack-quantized'"},
+        {COMPRESSED("\"weights\": {}, \"format\": \"int-quantized\"", "}}"), "'int-quantized'"},
         {COMPRESSED("\"weights\": {}", "}, \"format\": \"nvfp4-pack-quantized\"}"),
          "'format' of 'quantization_config' is 'nvfp4-pack-quantized'"},
         {COMPRESSED("\"weights\": {}", "}, \"kv_cache_scheme\": {}}"), "'kv_cache_scheme'"},
@@ -128,6 +154,33 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {}", ", \"b\": {\"weights\": {\"strategy\": \"channel\"}}}}"),
          "have scales for blocks of different sizes"},
         {COMPRESSED("\"weights\": {}", ", \"b\": 7}}"), "has no object 'weights'"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 8}", "}}"),
+         "'num_bits' of 'quantization_config' is 8, but of whole numbers only those of 4 bits"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\"}", "}}"), "'num_bits' of"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 4, \"group_size\": 12}", "}}"),
+         "'group_size' of 'quantization_config' is 12, expected -1 or a multiple of 8"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 4}", "}}"), "'group_size' of"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 4, \"strategy\": \"tensor\"}",
+                    "}}"),
+         "is 'tensor', expected group|channel"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 4, \"actorder\": \"group\"}",
+                    "}}"),
+         "'actorder' of 'quantization_config' is 'group', expected weight|static"},
+        {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 4, \"actorder\": true}", "}}"),
+         "'actorder' of 'quantization_config' is true, but only false"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 3, \"group_size\": 128}", "'bits' of"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 128, \"desc_act\": true}",
+         "'desc_act' of 'quantization_config' is true, but only false is supported"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 128, \"checkpoint_format\": "
+         "\"marlin\"}",
+         "'checkpoint_format' of 'quantization_config' is 'marlin', expected gptq|gptq_v2"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 0}", "is 0, expected -1 or"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 8, \"rotation\": \"hadamard\"}",
+         "contains 'rotation'"},
+        {"{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 128, \"version\": \"gemv\"}",
+         "'version' of 'quantization_config' is 'gemv', expected gemm|GEMM"},
+        {"{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 128, \"zero_point\": false}",
+         "'zero_point' of 'quantization_config' is false, but only true"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         gm_scale_blocks blocks;
@@ -250,6 +303,12 @@ static void info_says_so(void)
     CHECK_TEXT(info->weight_scales, "12 x 8");
     CHECK_INT(info->numerics, GM_NUMERICS_BF16);
     CHECK(info->mtp_bytes > 0); /* with the scales of it */
+    gm_model_close(model);
+    CHECK_OK(gm_model_open(&model, MODELS "kimi-int4", &options, &err), err);
+    info = gm_model_get_info(model);
+    CHECK_TEXT(info->weight_dtype, "INT4");
+    CHECK_TEXT(info->weight_scales, "16 inputs");
+    CHECK_INT(info->numerics, GM_NUMERICS_BF16);
     gm_model_close(model);
 }
 

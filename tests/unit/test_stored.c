@@ -8,6 +8,7 @@
 #include "engine/checkpoint.h"
 #include "engine/cpu/pack.h"
 #include "engine/engine.h"
+#include "tests/int4_pack.h"
 #include "tests/model_copy.h"
 
 #define TINY TEST_DATA "/golden/models/gptoss-tiny"
@@ -99,7 +100,11 @@ static void fp8_is_its_number_times_its_scale(void)
         const gm_stored_rows from = {.stored = columns ? GM_STORED_COLUMNS : GM_STORED_ROWS,
                                      .dtype = GM_FP8,
                                      .data = code,
-                                     .grid = {scale, BLOCK_ROWS, BLOCK_COLS, PER_ROW, BEFORE},
+                                     .grid = {.scale = scale,
+                                              .rows = BLOCK_ROWS,
+                                              .cols = BLOCK_COLS,
+                                              .per_row = PER_ROW,
+                                              .first = BEFORE},
                                      .as = i & 2 ? GM_BF16 : GM_F32,
                                      .rows = columns ? ACROSS : LINES,
                                      .cols = columns ? LINES : ACROSS};
@@ -135,6 +140,112 @@ static void rows_of_fp8_keep_their_codes(void)
     }
 }
 
+/* ---- four bits ---- */
+
+/* Codes of one word in each packing, by hand: 0x76543210 holds the codes 0 to 7 in order, of which
+ * AWQ's outputs are numbers 0 4 1 5 2 6 3 7. Group 0 has zero 8 and scale 1/2, group 1 zero 3 and
+ * scale 2. */
+static void words_of_four_bits_are_widened(void)
+{
+    static const uint32_t rows[] = {0x76543210, 0xfedcba98}; /* one output of 16 inputs */
+    static const uint32_t gptq[] = {0x76543210, 0x11111111, 0xfedcba98, 0x22222222};
+    static const uint32_t awq[] = {0x76543210, 0xfedcba98}; /* two inputs of eight outputs */
+    static const float scale[] = {0.5f, 2.0f}, zero[] = {8.0f, 3.0f};
+    static const float both[] = {0.5f, 1, 2, 4}, zeros[] = {8, 1, 3, 2};
+    static const float ones[8] = {1, 1, 1, 1, 1, 1, 1, 1}, none[8] = {0};
+    static const float awq_want[] = {0, 4, 1, 5, 2, 6, 3, 7};
+    float got[16];
+    gm_stored_rows from = {.dtype = GM_I32, .data = rows, .as = GM_F32, .rows = 1, .cols = 16};
+    from.grid = (gm_grid){.scale = scale,
+                          .zero = zero,
+                          .cols = 8,
+                          .per_row = 2,
+                          .per_col = 1,
+                          .packing = GM_PACKING_ROWS,
+                          .outputs = 1,
+                          .inputs = 16};
+    (void)gm_stored_take(&from, 0, 1, 1, got);
+    for (int k = 0; k < 16; k++) CHECK_NEAR(got[k], k < 8 ? 0.5 * (k - 8) : 2.0 * (k - 3), 0);
+
+    from.data = gptq, from.rows = 2;
+    from.grid.scale = both, from.grid.zero = zeros;
+    from.grid.packing = GM_PACKING_GPTQ, from.grid.outputs = 2;
+    from.grid.per_row = 1, from.grid.per_col = 2;
+    (void)gm_stored_take(&from, 1, 1, 1, got); /* output 1: codes 1 and 2, zeros 1 and 2 */
+    for (int k = 0; k < 16; k++) CHECK_NEAR(got[k], 0.0, 0);
+    (void)gm_stored_take(&from, 0, 1, 1, got);
+    for (int k = 0; k < 16; k++) CHECK_NEAR(got[k], k < 8 ? 0.5 * (k - 8) : 2.0 * (k - 3), 0);
+
+    from = (gm_stored_rows){.stored = GM_STORED_COLUMNS, /* rows are inputs */
+                            .dtype = GM_I32,
+                            .data = awq,
+                            .as = GM_F32,
+                            .rows = 2,
+                            .cols = 8,
+                            .grid = {.scale = ones,
+                                     .zero = none,
+                                     .cols = 2,
+                                     .per_row = 1,
+                                     .per_col = 8,
+                                     .packing = GM_PACKING_AWQ,
+                                     .outputs = 8,
+                                     .inputs = 2}};
+    (void)gm_stored_take(&from, 0, 1, 2, got);
+    for (int o = 0; o < 8; o++) {
+        CHECK_NEAR(got[o], awq_want[o], 0);
+        CHECK_NEAR(got[8 + o], 8 + awq_want[o], 0);
+    }
+}
+
+/* Some rows of a part, as they lie or as columns, of a tensor in each packing. */
+static void parts_of_packed_matrices_are_widened(void)
+{
+    enum { OUT = 32, IN = 48, GROUP = 24, FIRST = 8, N = 16 };
+    static const gm_packing packings[] = {GM_PACKING_ROWS, GM_PACKING_GPTQ, GM_PACKING_AWQ};
+    static float value[OUT * IN], scale[OUT * IN / GROUP], zero[OUT * IN / GROUP], room[OUT * IN];
+    static uint8_t code[OUT * IN], zeros[OUT * IN / GROUP];
+    static float scales[OUT * IN / GROUP];
+    int4_matrix m = {OUT, IN, GROUP, code, zeros, scales};
+    gm_rng rng = gm_rng_make(7, 0);
+    for (size_t i = 0; i < (size_t)OUT * IN; i++) value[i] = (float)(gm_rng_unit(&rng) - 0.5);
+    int4_quantise(&m, value, true);
+    for (int i = 0; i < 12; i++) {
+        const gm_packing packing = packings[i / 4];
+        const bool columns = i & 1, by_rows = packing == GM_PACKING_ROWS;
+        const size_t every = i & 2 ? 3 : 1;
+        uint32_t words[OUT * IN / 8] = {0};
+        int4_pack(&m, packing, words);
+        for (size_t o = 0; o < OUT; o++)
+            for (size_t g = 0; g < IN / GROUP; g++) {
+                const size_t at = int4_scale_at(&m, packing, o, g), from = o * (IN / GROUP) + g;
+                scale[at] = scales[from], zero[at] = zeros[from];
+            }
+        const gm_stored_rows from = {.stored = columns ? GM_STORED_COLUMNS : GM_STORED_ROWS,
+                                     .dtype = GM_I32,
+                                     .data = by_rows ? words + FIRST * IN / 8 : words,
+                                     .grid = {.scale = scale,
+                                              .zero = zero,
+                                              .cols = GROUP,
+                                              .per_row = by_rows ? IN / GROUP : 1,
+                                              .per_col = by_rows ? 1 : OUT,
+                                              .first = FIRST,
+                                              .packing = packing,
+                                              .outputs = OUT,
+                                              .inputs = IN},
+                                     .as = i & 2 ? GM_BF16 : GM_F32,
+                                     .rows = columns ? IN : N,
+                                     .cols = columns ? N : IN};
+        const size_t n = (from.rows - 1) / every;
+        const gm_tensor t = gm_stored_take(&from, 1, every, n, room);
+        CHECK(t.dtype == from.as && t.dim[0] == n && t.dim[1] == from.cols);
+        for (size_t r = 0; r < n; r++)
+            for (size_t c = 0; c < from.cols; c++) {
+                const size_t row = 1 + r * every, o = FIRST + (columns ? c : row);
+                check_taken(&t, r * from.cols + c, int4_value(&m, o, columns ? row : c));
+            }
+    }
+}
+
 /* ---- shapes ---- */
 
 static gm_slice grid_slice(size_t rows, size_t cols, gm_scale_blocks blocks)
@@ -145,7 +256,7 @@ static gm_slice grid_slice(size_t rows, size_t cols, gm_scale_blocks blocks)
 /* Scales of a whole tensor, whatever part of it the matrix is. */
 static void scales_are_of_the_whole_tensor(void)
 {
-    const gm_scale_blocks blocks = {"_scale_inv", 128, 64, false};
+    const gm_scale_blocks blocks = {.suffix = "_scale_inv", .rows = 128, .cols = 64};
     gm_slice slice = grid_slice(576, 7168, blocks), scales = gm_slice_scales(&slice);
     CHECK_TEXT(scales.name, "w_scale_inv");
     CHECK(scales.rows == 5 && scales.cols == 112 && scales.stored == GM_STORED_GRID);
@@ -160,10 +271,10 @@ static void scales_are_of_the_whole_tensor(void)
     const gm_grid grid = gm_slice_grid(&slice);
     CHECK(scales.rows == 8 && scales.cols == 8);
     CHECK(grid.rows == 128 && grid.cols == 64 && grid.per_row == 8 && grid.first == 256);
-    slice = grid_slice(9, 7, (gm_scale_blocks){"_scale", 1, 0, false});
+    slice = grid_slice(9, 7, (gm_scale_blocks){.suffix = "_scale", .rows = 1});
     scales = gm_slice_scales(&slice);
     CHECK(scales.rows == 9 && scales.cols == 1 && gm_slice_grid(&slice).cols == 7);
-    slice = grid_slice(9, 7, (gm_scale_blocks){"_scale", 0, 0, false});
+    slice = grid_slice(9, 7, (gm_scale_blocks){.suffix = "_scale"});
     scales = gm_slice_scales(&slice);
     CHECK(scales.rows == 1 && scales.cols == 1 && gm_slice_grid(&slice).rows == 9);
 }
@@ -329,5 +440,6 @@ static void bad_blocks_are_refused(void)
 
 TESTS(TEST(mxfp4_is_as_specified), TEST(takes_rows_of_any_form),
       TEST(fp8_is_its_number_times_its_scale), TEST(rows_of_fp8_keep_their_codes),
+      TEST(words_of_four_bits_are_widened), TEST(parts_of_packed_matrices_are_widened),
       TEST(scales_are_of_the_whole_tensor), TEST(grids_have_any_rank),
       TEST(the_longest_shape_is_shown_whole), TEST(slices_are_cut), TEST(bad_blocks_are_refused))

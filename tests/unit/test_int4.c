@@ -1,0 +1,200 @@
+/* test_int4.c - weights of four bits in a model folder: the same bits as of their widened numbers,
+ * however they are held, and what is refused of them (their config: test_quantised.c; against the
+ * programs that pack them: golden.engine_golden).
+ */
+#include "engine/model.h"
+#include "tests/fp8_copy.h"
+
+#define MODELS TEST_DATA "/golden/models/"
+
+static void open_changed(const gm_tensor *tensor, size_t n, bool headers, const char *part)
+{
+    gm_model *model = NULL;
+    gm_error err = {0};
+    const gm_model_options options = {.headers_only = headers, .threads = 1};
+    fp8_write("bad-int4", tensor, n);
+    const gm_status status = gm_model_open(&model, "bad-int4", &options, &err);
+    if (part == NULL)
+        CHECK_OK(status, err);
+    else if (status == GM_OK)
+        TEST_FAILED_("taken, expected: %s", part);
+    else
+        CHECK_HAS(err.text, part);
+    gm_model_close(model);
+}
+
+/* One tensor of a packed matrix is changed: another name, type or shape, or one of its numbers. */
+static void bad_packed_tensors_are_refused(void)
+{
+    static const struct {
+        const char *model, *tensor, *name;
+        gm_dtype dtype;
+        size_t dim[2];
+        int rank;
+        int64_t number; /* of the first four bytes; 0: its own */
+        bool headers;
+        const char *part;
+    } cases[] = {
+        {"kimi-int4", "weight_scale", "else", GM_BF16, {16, 2}, 2, 0, true, "is no 'weight_scale'"},
+        {"kimi-int4",
+         "weight_scale",
+         NULL,
+         GM_BF16,
+         {2, 16},
+         2,
+         0,
+         true,
+         "is 2 x 16, expected 16 x 2"},
+        {"kimi-int4",
+         "weight_packed",
+         NULL,
+         GM_I32,
+         {4, 16},
+         2,
+         0,
+         true,
+         "is 4 x 16, expected 16 x 4"},
+        {"kimi-int4",
+         "weight_packed",
+         NULL,
+         GM_F32,
+         {16, 4},
+         2,
+         0,
+         true,
+         "has dtype F32, expected I32"},
+        {"kimi-int4", "weight_packed", NULL, GM_I32, {64}, 1, 0, true, "has rank 1, expected 2"},
+        {"kimi-int4",
+         "weight_shape",
+         NULL,
+         GM_I64,
+         {2},
+         1,
+         17,
+         true,
+         "says 17 x 32, expected 16 x 32"},
+        {"kimi-int4",
+         "weight_scale",
+         NULL,
+         GM_BF16,
+         {16, 2},
+         2,
+         0x7fc07fc0,
+         false,
+         "is nan, expected a"},
+        {"qwen3-gptq", "qzeros", NULL, GM_I32, {2, 4}, 2, 0x7777777f, false, "a zero of 15"},
+        {"qwen3-gptq", "qzeros", "else", GM_I32, {2, 4}, 2, 0, true, "there is no 'qzeros' beside"},
+        {"qwen3-gptq",
+         "g_idx",
+         NULL,
+         GM_I32,
+         {32},
+         1,
+         1,
+         false,
+         "puts input 0 into group 1, expected 0"},
+        {"qwen3-awq", "qweight", NULL, GM_I32, {4, 32}, 2, 0, true, "is 4 x 32, expected 32 x 4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char name[128], from[512], changed[4096];
+        gm_checkpoint *c = NULL;
+        gm_error err = {0};
+        gm_tensor tensor[256];
+        const bool kimi = strstr(cases[i].model, "kimi") != NULL;
+        snprintf(from, sizeof from, MODELS "%s", cases[i].model);
+        snprintf(name, sizeof name, "model.layers.%d.mlp.experts.0.up_proj.%s", kimi,
+                 cases[i].tensor);
+        CHECK_OK(gm_checkpoint_open(&c, from, &err), err);
+        CHECK(gm_checkpoint_n(c) <= 256);
+        copy_model("bad-int4", from, "use_cache", "true");
+        bool found = false;
+        for (size_t j = 0; j < gm_checkpoint_n(c); j++) {
+            gm_tensor *t = &tensor[j];
+            *t = *gm_checkpoint_at(c, j);
+            if (strcmp(t->name, name) != 0) continue;
+            found = true;
+            if (cases[i].name) t->name = cases[i].name;
+            t->dtype = cases[i].dtype, t->rank = cases[i].rank;
+            memcpy(t->dim, cases[i].dim, sizeof cases[i].dim);
+            if (cases[i].number == 0) continue;
+            memcpy(changed, t->data, t->n_bytes);
+            memcpy(changed, &cases[i].number, 4);
+            t->data = changed;
+        }
+        CHECK(found);
+        open_changed(tensor, gm_checkpoint_n(c), cases[i].headers, cases[i].part);
+        gm_checkpoint_close(c);
+    }
+}
+
+/* What GPTQ programs leave beside a matrix without a bias: zeros are passed over, others are not.
+ */
+static void idle_biases_are_passed_over(void)
+{
+    static const float bias[2][32] = {{0}, {[31] = 1.0f}};
+    gm_checkpoint *c = NULL;
+    gm_error err = {0};
+    gm_tensor tensor[256];
+    CHECK_OK(gm_checkpoint_open(&c, MODELS "qwen3-gptq", &err), err);
+    const size_t n = gm_checkpoint_n(c);
+    copy_model("bad-int4", MODELS "qwen3-gptq", "use_cache", "true");
+    for (size_t j = 0; j < n; j++) tensor[j] = *gm_checkpoint_at(c, j);
+    for (int i = 0; i < 2; i++) {
+        tensor[n] = (gm_tensor){.name = "model.layers.0.mlp.experts.0.up_proj.bias",
+                                .rank = 1,
+                                .dim = {32},
+                                .data = bias[i],
+                                .n_bytes = sizeof bias[i]};
+        open_changed(tensor, n + 1, true, i == 0 ? NULL : "up_proj.bias' is not part of the model");
+    }
+    gm_checkpoint_close(c);
+}
+
+static void four_bits_compute_what_widened_weights_do(void)
+{
+    static const fp8_form *const forms[] = {&int4_groups, &int4_rows, &int4_gptq, &int4_gptq_v2,
+                                            &int4_awq};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        fp8_same_as_widened("cpu", MODELS "dots-tiny", forms[i], GM_NUMERICS_BF16);
+        fp8_same_as_widened("cpu", MODELS "deepseek-v3-tiny", forms[i], GM_NUMERICS_F32);
+    }
+    fp8_same_as_widened("cpu", MODELS "qwen3-next-tiny", &int4_groups, GM_NUMERICS_INT8);
+    fp8_same_as_widened("cpu", MODELS "ernie-tiny", &int4_gptq, GM_NUMERICS_BF16);
+}
+
+/* In memory, from the cache that this writes, and layer by layer. */
+static void four_bits_are_held_in_any_way(void)
+{
+    static const char *const names[] = {"kimi-int4", "qwen3-gptq", "qwen3-awq"};
+    static const gm_hold holds[] = {GM_HOLD_RESIDENT, GM_HOLD_STREAMED, GM_HOLD_MAPPED,
+                                    GM_HOLD_STREAMED};
+    static const size_t offset[] = {0, 13, 30};
+    static const plan p = {.threads = 2, .step = 512, .together = true};
+    uint32_t token[30];
+    const docs d = {.n = 2, .n_tokens = 30, .token = token, .offset = offset};
+    for (size_t i = 0; i < d.n_tokens; i++) token[i] = (uint32_t)(i * 7 % 31);
+    for (size_t m = 0; m < 3; m++) {
+        char from[512];
+        outcome first = {0};
+        snprintf(from, sizeof from, MODELS "%s", names[m]);
+        copy_model(names[m], from, "use_cache", "true");
+        for (size_t i = 0; i < 4; i++) {
+            gm_model_options options = {.hold = holds[i], .threads = 2};
+            if (holds[i] == GM_HOLD_MAPPED) options.cache = GM_CACHE_WRITE;
+            gm_model *model = NULL;
+            gm_error err = {0};
+            CHECK_OK(gm_model_open(&model, names[m], &options, &err), err);
+            if (model == NULL) return;
+            outcome got = run_docs(model, &d, &p);
+            if (i > 0)
+                check_same(names[m], &got, &first), outcome_free(&got);
+            else
+                first = got;
+            gm_model_close(model);
+        }
+        outcome_free(&first);
+    }
+}
+
+TESTS(TEST(four_bits_compute_what_widened_weights_do), TEST(four_bits_are_held_in_any_way),
+      TEST(bad_packed_tensors_are_refused), TEST(idle_biases_are_passed_over))
