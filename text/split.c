@@ -1,16 +1,37 @@
-/* split.c - a text cut into words: NFC, lower case, runs of word characters.
+/* split.c - a text cut into words: NFC, lower case, runs of word characters of one script.
  *
- * Source of the token rule: scikit-learn's CountVectorizer, token_pattern "(?u)\b\w\w+\b".
+ * Sources: scikit-learn's CountVectorizer, token_pattern "(?u)\b\w\w+\b"; marks belong to the
+ * letter before them (Unicode Standard Annex 29, rule WB4); pairs of neighbours where no space
+ * stands between words (Lucene's CJKBigramFilter).
  */
 #include "text/split.h"
 
 #include <utf8proc.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Two characters whose lower case is not one for one: a capital sigma at the end of a word is the
- * final one, and a capital I with a dot is i and a combining dot, which ends the word. */
-enum { SIGMA = 0x3A3, FINAL_SIGMA = 0x3C2, I_WITH_DOT = 0x130, YO = 0x451, YE = 0x435 };
+ * final one, and a capital I with a dot is i and a combining dot. */
+enum { SIGMA = 0x3A3, FINAL_SIGMA = 0x3C2, I_WITH_DOT = 0x130, DOT_ABOVE = 0x307 };
+enum { YO = 0x451, YE = 0x435 };
+
+/* What a run is made of. Words in Han and hiragana have no ends to be seen: each two neighbours
+ * are taken for one. */
+typedef enum run_kind { RUN_SPACED, RUN_KATAKANA, RUN_HIRAGANA, RUN_HAN } run_kind;
+
+/* Of a word character. Source: the Unicode Standard, Scripts.txt. */
+static run_kind kind_of(uint32_t c)
+{
+    if (c < 0x3005) return RUN_SPACED;
+    if (c >= 0x3041 && c <= 0x309F) return RUN_HIRAGANA;
+    if ((c >= 0x30A1 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF)) return RUN_KATAKANA;
+    if (c >= 0xFF66 && c <= 0xFF9F) return RUN_KATAKANA;
+    if (c == 0x3005 || c == 0x3007 || (c >= 0x3021 && c <= 0x3029)) return RUN_HAN;
+    if (c >= 0x3038 && c <= 0x303B) return RUN_HAN;
+    if ((c >= 0x3400 && c <= 0x9FFF) || (c >= 0xF900 && c <= 0xFAFF)) return RUN_HAN;
+    return c >= 0x20000 && c <= 0x3FFFF ? RUN_HAN : RUN_SPACED;
+}
 
 static bool is_word_character(uint32_t code_point)
 {
@@ -26,6 +47,12 @@ static bool is_word_character(uint32_t code_point)
     case UTF8PROC_CATEGORY_NO: return true;
     default: return false;
     }
+}
+
+static bool is_mark(uint32_t code_point)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code_point);
+    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC;
 }
 
 static bool is_cased(uint32_t code_point)
@@ -46,21 +73,18 @@ void gm_alphabet_init(gm_alphabet *out, bool fold_yo)
     out->fold_yo = fold_yo;
     for (uint32_t c = 0; c < GM_KNOWN_CHARACTERS; c++) {
         uint32_t lower = is_word_character(c) ? lower_case(c, fold_yo) : 0;
-        bool plain = lower < UINT16_MAX && c != SIGMA && c != I_WITH_DOT;
+        bool plain = lower < UINT16_MAX && c != SIGMA;
         out->lower[c] = plain ? (uint16_t)lower : UINT16_MAX;
     }
 }
 
-/* The lower case of a code point after which bytes[0..n) follow, 0 when it is in no word; *ends
- * says whether the word ends after it whatever follows. */
+/* The lower case of a code point after which bytes[0..n) follow; 0 when it is no word character. */
 static uint32_t look_up(const gm_alphabet *alphabet, uint32_t code_point, uint32_t before,
-                        const char *bytes, size_t n, bool *ends)
+                        const char *bytes, size_t n)
 {
     uint32_t next = ' ';
-    *ends = code_point == I_WITH_DOT;
     if (code_point < GM_KNOWN_CHARACTERS && alphabet->lower[code_point] != UINT16_MAX)
         return alphabet->lower[code_point];
-    if (*ends) return 'i';
     if (code_point == SIGMA && is_cased(before)) {
         if (n > 0) gm_utf8_decode(bytes, n, &next);
         if (!is_cased(next)) return FINAL_SIGMA;
@@ -68,34 +92,95 @@ static uint32_t look_up(const gm_alphabet *alphabet, uint32_t code_point, uint32
     return is_word_character(code_point) ? lower_case(code_point, alphabet->fold_yo) : 0;
 }
 
-/* The text is in NFC; a word grows in `word` until it ends. */
-static gm_status split_composed(const gm_alphabet *alphabet, const char *bytes, size_t n,
-                                char *word, gm_word_taker take, void *to, gm_error *err)
+/* The run that is being read, as far as it is not taken yet. */
+typedef struct run {
+    char *word;                   /* room for the whole text in lower case */
+    size_t n_bytes, n_characters; /* marks are no characters */
+    run_kind kind;
+    gm_word_taker take;
+    void *to;
+} run;
+
+static bool is_cut_in_pairs(const run *r)
+{
+    return r->kind == RUN_HAN || r->kind == RUN_HIRAGANA;
+}
+
+static void append(run *r, uint32_t code_point)
+{
+    if (code_point < 0x80)
+        r->word[r->n_bytes++] = (char)code_point;
+    else
+        r->n_bytes += gm_utf8_encode(code_point, r->word + r->n_bytes);
+}
+
+static gm_status end_run(run *r, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t n_word = 0, n_characters = 0;
+    if (r->n_characters >= 2) status = r->take(r->to, r->word, r->n_bytes, err);
+    r->n_bytes = r->n_characters = 0;
+    return status;
+}
+
+/* A character of a run that is cut in pairs: with the one before it, it is a word. */
+static gm_status add_to_pair(run *r, uint32_t code_point, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n_before = r->n_bytes;
+    append(r, code_point);
+    if (n_before > 0) {
+        status = r->take(r->to, r->word, r->n_bytes, err);
+        r->n_bytes -= n_before;
+        memmove(r->word, r->word + n_before, r->n_bytes);
+    }
+    r->n_characters = 1;
+    return status;
+}
+
+/* Any code point but those of ASCII; `lower` is what look_up says of it. */
+static gm_status add_wide(run *r, uint32_t code_point, uint32_t lower, gm_error *err)
+{
+    if (lower == 0) {
+        if (r->n_characters == 0 || !is_mark(code_point)) return end_run(r, err);
+        if (!is_cut_in_pairs(r)) append(r, code_point);
+        return GM_OK;
+    }
+    const run_kind kind = kind_of(code_point);
+    gm_status status = kind == r->kind ? GM_OK : end_run(r, err);
+    if (status != GM_OK) return status;
+    r->kind = kind;
+    if (is_cut_in_pairs(r)) return add_to_pair(r, lower, err);
+    append(r, lower);
+    if (code_point == I_WITH_DOT) append(r, DOT_ABOVE);
+    r->n_characters++;
+    return GM_OK;
+}
+
+/* The text is in NFC; r is empty. */
+static gm_status split_composed(const gm_alphabet *alphabet, const char *bytes, size_t n, run *r,
+                                gm_error *err)
+{
+    gm_status status = GM_OK;
     uint32_t before = ' ';
-    for (size_t i = 0; i <= n && status == GM_OK;) {
-        uint32_t code_point = i < n ? (unsigned char)bytes[i] : ' ', lower;
-        bool ends = false;
+    for (size_t i = 0; i < n && status == GM_OK;) {
+        uint32_t code_point = (unsigned char)bytes[i], lower;
         if (code_point < 0x80) {
             i++;
             lower = alphabet->lower[code_point];
+            if (lower == 0 || r->kind != RUN_SPACED) status = end_run(r, err);
+            if (lower != 0) {
+                r->kind = RUN_SPACED;
+                r->word[r->n_bytes++] = (char)lower;
+                r->n_characters++;
+            }
         } else {
             i += gm_utf8_decode(bytes + i, n - i, &code_point);
-            lower = look_up(alphabet, code_point, before, bytes + i, n - i, &ends);
+            lower = look_up(alphabet, code_point, before, bytes + i, n - i);
+            status = add_wide(r, code_point, lower, err);
         }
         before = code_point;
-        if (lower != 0 && lower < 0x80)
-            word[n_word++] = (char)lower;
-        else if (lower != 0)
-            n_word += gm_utf8_encode(lower, word + n_word);
-        n_characters += lower != 0;
-        if (lower != 0 && !ends) continue;
-        if (n_characters >= 2) status = take(to, word, n_word, err);
-        n_word = n_characters = 0;
     }
-    return status;
+    return status == GM_OK ? end_run(r, err) : status;
 }
 
 /* Starters that neither compose with what is before them nor come apart. */
@@ -133,7 +218,8 @@ gm_status gm_split_words(const gm_alphabet *alphabet, const char *bytes, size_t 
     }
     room->n = 0;
     GM_TRY(gm_text_reserve(room, 4 * n + 4, err));
-    GM_TRY(split_composed(alphabet, bytes, n, room->at, take, to, err));
+    run r = {.word = room->at, .take = take, .to = to};
+    GM_TRY(split_composed(alphabet, bytes, n, &r, err));
 out:
     free(composed);
     return status;

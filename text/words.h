@@ -1,8 +1,10 @@
-/* words.h - the words of a text, as scikit-learn's default analyser finds them.
+/* words.h - the words of a text: as scikit-learn's default analyser finds them where spaces stand
+ * between words, pairs of characters in Chinese and Japanese.
  *
  * NFC, Unicode lower case (final sigma too), runs of two or more word characters (letters,
- * digits, underscore; not combining marks). Options: stop lists (English, Russian), folding
- * of yo to ye. Stems are for grouping words, never for showing them.
+ * digits, underscore) with the marks that follow them. In runs of Han and of hiragana each two
+ * neighbours are a word; katakana is a run of its own. Options: stop lists (English, Russian),
+ * folding of yo to ye. Stems are for grouping words, never for showing them.
  */
 #ifndef GM_WORDS_H
 #define GM_WORDS_H

@@ -37,4 +37,6 @@ TEXTS = [
 ]
 
 # Only tokenised, not weighed: what Python's lower-casing does beyond one character for one character.
-CASES = ["İstanbul ISTANBUL ıstanbul", "ΣΊΣΥΦΟΣ σίσυφος ΟΔΟΣ", "ǅungla ǄUNGLA", "ﬁlm ﬀ", "K Å Ω", "rock'n'roll it's", "a_b _x __", "1.5 ٣٤ ⅷ Ⅷ"]
+CASES = ["İstanbul ISTANBUL ıstanbul", "ΣΊΣΥΦΟΣ σίσυφος ΟΔΟΣ", "ǅungla ǄUNGLA", "ﬁlm ﬀ", "K Å Ω", "rock'n'roll it's", "a_b _x __", "1.5 ٣٤ ⅷ Ⅷ",
+         "अनुभव हिन्दी में", "中文Python三月3月 用 人工智能。", "人々は〇〇年 コンピューターで、にほんごを学ぶ", "葛\U000E0100飾 か\u309A゜き ｶﾀｶﾅ ﾎﾟ",
+         "한국어 문장", "مُدَرِّس שָׁלוֹם", "a\u0301\u0323 x\u20DDy", "\u0301ab 中\u0301国", "𠮷野家 ㍿ ㋐"]

@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import synthetic_trace  # noqa: E402
 from golden.live_stats import make_trace  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
+from golden.words import words  # noqa: E402
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SINGLE, ROUNDED = 2e-6, 1.1e-6  # of f32, relative to the largest; figures have six decimals
@@ -154,13 +155,13 @@ def check_words(judge, atlas, trace):
     label, n_clusters = atlas["samples/cluster"], len(atlas["clusters/size"])
     fold = lambda text: text.lower().replace("ё", "е")  # noqa: E731
     stop = sorted({fold(w) for w in stop_words()} | set(stop_words()))
-    vectors = TfidfVectorizer(stop_words=stop, min_df=2, preprocessor=fold)
+    vectors = TfidfVectorizer(stop_words=stop, min_df=2, preprocessor=fold, tokenizer=words, token_pattern=None)
     rows = vectors.fit_transform(trace.text)
-    words = vectors.get_feature_names_out()
+    terms = vectors.get_feature_names_out()
     ours = np.char.decode(atlas["clusters/keywords"], "utf-8")
     score = np.array([np.asarray(rows[label == c].mean(axis=0)).ravel() for c in range(n_clusters)])
     best = np.sort(score, axis=1)[:, ::-1][:, :10]
-    place = {w: i for i, w in enumerate(words)}
+    place = {w: i for i, w in enumerate(terms)}
     judge.near("scores of the ten best words", atlas["clusters/keyword_score"], best, SINGLE)
     judge.near("scores of the keywords themselves", atlas["clusters/keyword_score"],
                [[score[c, place[w]] if w else 0 for w in row] for c, row in enumerate(ours)], SINGLE)

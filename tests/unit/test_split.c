@@ -58,7 +58,7 @@ static void both_ways_give_the_same_words(void)
     CHECK_OK(gm_split_words(&alphabet, text, strlen(text), &room, append, &words[0], &err), err);
     CHECK_OK(gm_split_words(&alphabet, with.at, with.n, &room, append, &words[1], &err), err);
     CHECK_TEXT(words[0].at, "caf\xc3\xa9|\xd0\xb5\xd0\xbb\xd0\xba\xd0\xb0|snake_case|42|"
-                            "\xe4\xb8\xad\xe6\x96\x87|mid|stanbul|a1|\xc3\x9f\xc3\x9f|");
+                            "\xe4\xb8\xad\xe6\x96\x87|mid|i\xcc\x87stanbul|a1|\xc3\x9f\xc3\x9f|");
     CHECK_TEXT(words[1].at, words[0].at);
     gm_text_clear(&room);
     gm_text_clear(&with);

@@ -43,16 +43,29 @@ static void runs_of_two_or_more_characters_are_words(void)
 static void letters_of_all_scripts_count(void)
 {
     CHECK_TEXT(plain("Кот и КОТ: Ёлка"), "кот:2 ёлка:1 ");
-    CHECK_TEXT(plain("日本語 x² ½ 1st Straße"), "日本語:1 x²:1 1st:1 straße:1 ");
-    CHECK_TEXT(plain("x अनुभव"), "अन:1 भव:1 "); /* vowel signs are marks: no letters */
-    CHECK_TEXT(plain("٣٤ ⅷ"), "٣٤:1 ");
+    CHECK_TEXT(plain("x² ½ 1st Straße"), "x²:1 1st:1 straße:1 ");
+    CHECK_TEXT(plain("٣٤ ⅷ 한국어"), "٣٤:1 한국어:1 ");
+}
+
+/* A mark never ends a word, nor begins one, nor makes one of a single letter. */
+static void marks_belong_to_the_letter_before(void)
+{
+    CHECK_TEXT(plain("x अनुभव में"), "अनुभव:1 ");
+    CHECK_TEXT(plain("שָׁלוֹם q\xcc\x81 \xcc\x81no"), "שָׁלוֹם:1 no:1 ");
+}
+
+static void words_without_spaces_are_pairs(void)
+{
+    CHECK_TEXT(plain("日本語と日本"), "日本:2 本語:1 ");
+    CHECK_TEXT(plain("用Python写3月三月 𠮷野家"), "python:1 月三:1 三月:1 𠮷野:1 野家:1 ");
+    CHECK_TEXT(plain("コンピューターにほん中\xcc\x81国"), "コンピューター:1 にほ:1 ほん:1 中国:1 ");
 }
 
 /* Letters whose lower case is more than one for one, as Python's str.lower. */
 static void special_lower_case(void)
 {
-    CHECK_TEXT(plain("İstanbul ıst"), "stanbul:1 ıst:1 ");
-    CHECK_TEXT(plain("abİ İ"), "abi:1 ");
+    CHECK_TEXT(plain("İstanbul ıst"), "i̇stanbul:1 ıst:1 ");
+    CHECK_TEXT(plain("abİ İ"), "abi̇:1 ");
     CHECK_TEXT(plain("ΟΔΟΣ ΣΟΣ ΣΑ Σ1"), "οδος:1 σος:1 σα:1 σ1:1 ");
     CHECK_TEXT(plain("Ǆungla ﬁlm"), "ǆungla:1 ﬁlm:1 ");
 }
@@ -189,6 +202,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(runs_of_two_or_more_characters_are_words), TEST(letters_of_all_scripts_count),
+      TEST(marks_belong_to_the_letter_before), TEST(words_without_spaces_are_pairs),
       TEST(special_lower_case), TEST(decomposed_and_composed_are_one), TEST(yo_folds_when_asked),
       TEST(stop_words_are_left_out), TEST(nul_separates_like_any_other), TEST(rows_are_texts),
       TEST(chunks_change_nothing), TEST(survives_every_allocation_failure))
