@@ -319,6 +319,10 @@ static void digest_newer(gm_sha256 *hash, const gm_arch *arch)
         const double blocks[] = {(double)arch->blocks.rows, (double)arch->blocks.cols};
         gm_sha256_update(hash, blocks, sizeof blocks);
     }
+    if (arch->blocks.packing) {
+        const double four_bits[] = {arch->blocks.packing, arch->blocks.zeros, arch->blocks.above};
+        gm_sha256_update(hash, four_bits, sizeof four_bits);
+    }
     if (arch->latent.kv > 0) gm_sha256_update(hash, &arch->latent, sizeof arch->latent);
     if (arch->n_delta > 0) gm_sha256_update(hash, &arch->delta, sizeof arch->delta);
     if (arch->family->global) {

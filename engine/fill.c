@@ -71,7 +71,8 @@ static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
     r.widest = larger(r.widest, (size_t)arch->latent.plain);
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        r.widest = larger(r.widest, gm_tensor_inputs(t, &arch->blocks));
+        if (t->n_bytes > 0) /* the sizes of others have no bound */
+            r.widest = larger(r.widest, gm_tensor_inputs(t, &arch->blocks));
     }
     r.piece = larger(GM_PANEL * r.widest * sizeof(float), GM_READ_BYTES);
     r.piece = larger(r.piece, gm_arch_columns_bytes(arch, checkpoint));

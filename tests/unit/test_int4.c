@@ -150,6 +150,40 @@ static void idle_biases_are_passed_over(void)
     gm_checkpoint_close(c);
 }
 
+/* Nobody has to allot what the sizes of an empty tensor say. */
+static void empty_tensors_need_no_room(void)
+{
+    gm_checkpoint *c = NULL;
+    gm_error err = {0};
+    gm_tensor tensor[256];
+    CHECK_OK(gm_checkpoint_open(&c, MODELS "qwen3-gptq", &err), err);
+    const size_t n = gm_checkpoint_n(c);
+    copy_model("bad-int4", MODELS "qwen3-gptq", "use_cache", "true");
+    for (size_t j = 0; j < n; j++) tensor[j] = *gm_checkpoint_at(c, j);
+    tensor[n] = (gm_tensor){
+        .name = "model.rotary_emb.inv_freq", .rank = 2, .dim = {0, (size_t)1 << 59}, .data = ""};
+    open_changed(tensor, n + 1, false, NULL);
+    gm_checkpoint_close(c);
+}
+
+/* Stored zeros that mean something else make another model. */
+static void digests_tell_zeros_apart(void)
+{
+    char digest[2][65];
+    for (int i = 0; i < 2; i++) {
+        gm_arch arch;
+        gm_error err = {0};
+        copy_model("digest", MODELS "qwen3-gptq", "quantization_config",
+                   i ? "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 16}"
+                     : "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 16, "
+                       "\"checkpoint_format\": \"gptq_v2\"}");
+        CHECK_OK(gm_arch_read(&arch, "digest", &err), err);
+        gm_arch_digest(&arch, digest[i]);
+        gm_arch_clear(&arch);
+    }
+    CHECK(strcmp(digest[0], digest[1]) != 0);
+}
+
 static void four_bits_compute_what_widened_weights_do(void)
 {
     static const fp8_form *const forms[] = {&int4_groups, &int4_rows, &int4_gptq, &int4_gptq_v2,
@@ -197,4 +231,5 @@ static void four_bits_are_held_in_any_way(void)
 }
 
 TESTS(TEST(four_bits_compute_what_widened_weights_do), TEST(four_bits_are_held_in_any_way),
-      TEST(bad_packed_tensors_are_refused), TEST(idle_biases_are_passed_over))
+      TEST(bad_packed_tensors_are_refused), TEST(idle_biases_are_passed_over),
+      TEST(empty_tensors_need_no_room), TEST(digests_tell_zeros_apart))
