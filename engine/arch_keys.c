@@ -215,14 +215,22 @@ out:
     return status;
 }
 
+/* Around the part that takes text, or (Kimi-K2.5's way) in it. */
+static gm_status read_quantised(const gm_config_parts *parts, const char *where, gm_arch *arch,
+                                gm_error *err)
+{
+    gm_status status = gm_quantised_read(&arch->blocks, parts->outermost, where, err);
+    if (status != GM_OK || arch->blocks.suffix || parts->own == parts->outermost) return status;
+    return gm_quantised_read(&arch->blocks, parts->own, where, err);
+}
+
 gm_status gm_arch_check_keys(const gm_config_parts *parts, const char *where, gm_arch *arch,
                              gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text unknown = {0};
 
-    if (!in_list(arch->family->keys, quantised))
-        GM_TRY(gm_quantised_read(&arch->blocks, parts->outermost, where, err));
+    if (!in_list(arch->family->keys, quantised)) GM_TRY(read_quantised(parts, where, arch, err));
     GM_TRY(check_keys(parts->outermost, where, arch, &unknown, err));
     if (parts->outer != parts->outermost)
         GM_TRY(check_keys(parts->outer, where, arch, &unknown, err));

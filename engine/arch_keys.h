@@ -33,8 +33,8 @@ gm_status gm_config_read_tied(const gm_config_parts *parts, const char *where, g
                               gm_error *err) GM_MUST_USE;
 
 /* Refuse unsupported values, except of keys that arch's family reads itself; fill
- * arch->unknown_keys; and fill arch->blocks from the outermost part's quantization, unless the
- * family reads it. GM_EFORMAT, GM_EMEM. */
+ * arch->unknown_keys; and fill arch->blocks from the quantization of the outermost part, or
+ * else of the own, unless the family reads it. GM_EFORMAT, GM_EMEM. */
 gm_status gm_arch_check_keys(const gm_config_parts *parts, const char *where, gm_arch *arch,
                              gm_error *err) GM_MUST_USE;
 

@@ -293,6 +293,25 @@ out:
 
 /* ---- "gptq" and "awq" ---- */
 
+/* GPTQModel's exceptions: matrices that are left out ("-:", or of no other settings) the tensors
+ * show; of other bits or groups they would be read as if of these. */
+static gm_status check_dynamic(const gm_json *part, const char *where, gm_error *err)
+{
+    static const char key[] = "dynamic";
+    const gm_json *rules = gm_json_find(part, key);
+    if (rules == NULL || gm_json_kind_of(rules) == GM_JSON_NULL) return GM_OK;
+    if (gm_json_kind_of(rules) != GM_JSON_OBJECT)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' of '%s' is not an object", where, key, PART);
+    for (const gm_json *rule = gm_json_first(rules); rule; rule = gm_json_next(rule))
+        if (strncmp(gm_json_key(rule), "-:", 2) != 0 &&
+            (gm_json_kind_of(rule) != GM_JSON_OBJECT || gm_json_first(rule)))
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': '%s' of '%s' has settings of its own for '%.48s', which is not "
+                           "supported",
+                           where, key, PART, gm_json_key(rule));
+    return GM_OK;
+}
+
 static gm_status read_gptq(const gm_json *part, gm_scale_blocks *out, const char *where,
                            gm_error *err)
 {
@@ -311,6 +330,7 @@ static gm_status read_gptq(const gm_json *part, gm_scale_blocks *out, const char
                                         "modules_to_not_convert",
                                         "block_name_to_quantize",
                                         "module_name_preceding_first_block",
+                                        "dynamic",
                                         "act_group_aware",
                                         "hyb_act",
                                         "batch_size",
@@ -343,6 +363,7 @@ static gm_status read_gptq(const gm_json *part, gm_scale_blocks *out, const char
     GM_TRY(expect_four_bits(part, "bits", where, err));
     GM_TRY(expect_false(part, "desc_act", where, err));
     GM_TRY(expect_false(part, "is_marlin_format", where, err));
+    GM_TRY(check_dynamic(part, where, err));
     GM_TRY(expect_text(part, "pack_dtype", "int32", where, err));
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         const char *format;

@@ -61,6 +61,28 @@ static void reads_the_published_config(void)
     gm_text_clear(&config);
 }
 
+/* Quantization may stand in 'text_config' instead, as Kimi-K2.5 has it. */
+static void reads_quantization_inside(void)
+{
+    static const char out[] = "\"quantization_config\":{\"activation_scheme\":\"static\","
+                              "\"quant_method\":\"fp8\",\"weight_block_size\":null},"
+                              "\"text_config\":{",
+                      in[] = "\"text_config\":{\"quantization_config\":{\"quant_method\":\"gptq\","
+                             "\"bits\":4,\"group_size\":64},";
+    gm_text config = {0};
+    gm_json *json = NULL;
+    gm_error err = {0};
+    gm_arch a;
+    CHECK_OK(gm_text_printf(&config, &err, SMALL, "mistral4"), err);
+    replace_text(&config, out, in);
+    CHECK_OK(gm_json_parse(&json, config.at, config.n, "small", &err), err);
+    CHECK_OK(gm_arch_from_json(&a, json, "small", NULL, NULL, &err), err);
+    CHECK(a.blocks.packing == GM_PACKING_GPTQ && a.blocks.cols == 64);
+    gm_arch_clear(&a);
+    gm_json_free(json);
+    gm_text_clear(&config);
+}
+
 /* The golden's tensors by the names that they have inside, beside one of what sees images. */
 static void inside_computes_the_same(void)
 {
@@ -127,5 +149,5 @@ static void refuses_what_is_not_computed(void)
     gm_text_clear(&config);
 }
 
-TESTS(TEST(reads_the_published_config), TEST(inside_computes_the_same),
-      TEST(refuses_what_is_not_computed))
+TESTS(TEST(reads_the_published_config), TEST(reads_quantization_inside),
+      TEST(inside_computes_the_same), TEST(refuses_what_is_not_computed))

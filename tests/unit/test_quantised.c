@@ -87,6 +87,11 @@ static void published_forms_are_read(void)
          "\"sym\": true, \"tokenizer\": null, \"true_sequential\": true, \"use_cuda_fp16\": false, "
          "\"use_exllama\": true}", /* Qwen's */
          ".scales", "128 inputs"},
+        {"{\"bits\": 4, \"checkpoint_format\": \"gptq\", \"desc_act\": false, \"dynamic\": "
+         "{\"lm_head\": {}, \"-:.*attn.*\": {}, \"-:.*mlp.gate\": {\"bits\": 8}}, \"group_size\": "
+         "128, \"lm_head\": false, \"meta\": {\"quantizer\": [\"gptqmodel:4\"]}, \"pack_dtype\": "
+         "\"int32\", \"quant_method\": \"gptq\", \"sym\": true, \"true_sequential\": true}",
+         ".scales", "128 inputs"},
         {"{\"bits\": 4, \"group_size\": -1, \"modules_to_not_convert\": [\"gate\"], "
          "\"quant_method\": "
          "\"awq\", \"version\": \"gemm\", \"zero_point\": true}",
@@ -154,6 +159,9 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {}", ", \"b\": {\"weights\": {\"strategy\": \"channel\"}}}}"),
          "have scales for blocks of different sizes"},
         {COMPRESSED("\"weights\": {}", ", \"b\": 7}}"), "has no object 'weights'"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"dynamic\": {\"+:.*head\": {\"bits\": 8}}}",
+         "'dynamic' of 'quantization_config' has settings of its own for '+:.*head'"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"dynamic\": [1]}", "is not an object"},
         {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 8}", "}}"),
          "'num_bits' of 'quantization_config' is 8, but of whole numbers only those of 4 bits"},
         {COMPRESSED("\"weights\": {\"type\": \"int\"}", "}}"), "'num_bits' of"},
