@@ -64,6 +64,12 @@ esac
 
 assert "missing: libgreet-dev cppcheck" in run("scripts/setup", "--check", code=1)
 
+# all but the tools of the checks is installed: nothing is to be unpacked
+put(CHECKOUT / "scripts/packages.txt", "# build\ninstalled\n\n# check (tools)\ncppcheck\n")
+assert "all 1 are here" in run("scripts/setup") and not (FAKES / "calls").exists()
+put(CHECKOUT / "scripts/packages.txt", "# build\nlibgreet-dev\ninstalled\n\n# check (tools)\ncppcheck\n")
+(FAKES / "asked").unlink()
+
 # --user asks for no password; what cannot be fetched is said, and nothing counts as there
 put(FAKES / "broken", "")
 assert "unpack_packages deps libgreet-dev' failed" in run("scripts/setup", "--user", code=1)
