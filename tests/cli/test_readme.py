@@ -101,11 +101,13 @@ def lines_of(block):
 
 
 def serve(line, environment):
-    """A server is asked to end once it says where it listens."""
-    process = subprocess.Popen([*line.split(), "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True)
+    """A server is asked to end once it says where it listens; a build without libmicrohttpd says that it is none."""
+    process = subprocess.Popen([*line.split(), "--port", "0"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     where = process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=60)
+    if "libmicrohttpd was not found" in complaint and process.returncode == 1:
+        return
     assert where.startswith("listening at http") and process.returncode == 0, (line, where, process.returncode)
 
 
