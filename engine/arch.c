@@ -248,6 +248,7 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
         .residual_scale = 1.0f,
         .logits_scale = 1.0f,
         .shared_scale = 1.0f,
+        .value_scale = 1.0f,
         .temperature = 1,
         .top_p = 1,
         .repetition_penalty = 1,
@@ -355,6 +356,10 @@ static void digest_newer(gm_sha256 *hash, const gm_arch *arch)
     }
     if (arch->parallel) {
         const double newer[] = {arch->layer_norm, (double)arch->shared_scale};
+        gm_sha256_update(hash, newer, sizeof newer);
+    }
+    if ((arch->latent.kv == 0 && arch->value_dim != arch->head_dim) || arch->value_scale != 1.0f) {
+        const double newer[] = {arch->value_dim, (double)arch->value_scale};
         gm_sha256_update(hash, newer, sizeof newer);
     }
     if (router->within > 0.0f) gm_sha256_update(hash, &router->within, sizeof router->within);

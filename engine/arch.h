@@ -116,6 +116,7 @@ typedef struct gm_growth {
  * models/gemma4 and llama4. */
 typedef struct gm_global {
     int n_kv_heads, head_dim; /* 0: all layers are alike */
+    int value_dim;            /* 0: head_dim */
     bool shared;              /* a value is its key before its norm: no products make values */
     gm_growth growth;
     gm_rope rope;
@@ -137,7 +138,7 @@ typedef struct gm_arch {
     int n_layers, width, vocab, max_context;
     int n_heads, n_kv_heads;
     int head_dim;  /* width of keys, and of the queries that meet them */
-    int value_dim; /* width of values; head_dim but for latents */
+    int value_dim; /* width of values; head_dim but for latents, and where they are narrower */
     int head_out;  /* width of what a head gives O; value_dim but for latents */
     gm_latent latent;
     gm_delta delta;
@@ -156,6 +157,7 @@ typedef struct gm_arch {
     gm_qk_norm qk_norm;
     bool qk_norm_last;     /* after the rotation */
     bool v_norm;           /* values too, head by head, without weights */
+    float value_scale;     /* of values */
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;

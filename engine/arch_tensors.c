@@ -37,12 +37,13 @@ static shape latent_shape(const gm_arch *a, gm_role role)
 
 gm_heads gm_arch_heads(const gm_arch *arch, bool global)
 {
-    const size_t wide = (size_t)arch->global.head_dim;
+    const gm_global *g = &arch->global;
+    const size_t value = (size_t)(g->value_dim ? g->value_dim : g->head_dim);
     if (global)
-        return (gm_heads){.kv = (size_t)arch->global.n_kv_heads,
-                          .key = wide,
-                          .value = wide,
-                          .out = wide,
+        return (gm_heads){.kv = (size_t)g->n_kv_heads,
+                          .key = (size_t)g->head_dim,
+                          .value = value,
+                          .out = value,
                           .shared = arch->global.shared,
                           .growth = &arch->global.growth,
                           .rope = &arch->global.rope};
@@ -109,6 +110,7 @@ static shape common_shape(const gm_arch *a, gm_role role, bool delta, bool globa
 {
     const gm_heads heads = gm_arch_heads(a, global);
     const int head = (int)heads.key, q = a->n_heads * head, kv = (int)heads.kv * head;
+    const int values = (int)(heads.kv * heads.value), out = a->n_heads * (int)heads.out;
     bool per_head = a->qk_norm == GM_QK_NORM_HEAD,
          normed = per_head || a->qk_norm == GM_QK_NORM_FULL;
 
@@ -134,13 +136,13 @@ static shape common_shape(const gm_arch *a, gm_role role, bool delta, bool globa
     case GM_ROLE_Q: return (shape){true, a->gated_attention ? head : q, a->width};
     case GM_ROLE_Q_GATE: return (shape){a->gated_attention, head, a->width};
     case GM_ROLE_K: return (shape){true, kv, a->width};
-    case GM_ROLE_V: return (shape){!heads.shared, kv, a->width};
-    case GM_ROLE_O: return (shape){true, a->width, q};
+    case GM_ROLE_V: return (shape){!heads.shared, values, a->width};
+    case GM_ROLE_O: return (shape){true, a->width, out};
     case GM_ROLE_Q_BIAS: return (shape){a->attention_bias, 1, q};
-    case GM_ROLE_K_BIAS:
-    case GM_ROLE_V_BIAS: return (shape){a->attention_bias, 1, kv};
+    case GM_ROLE_K_BIAS: return (shape){a->attention_bias, 1, kv};
+    case GM_ROLE_V_BIAS: return (shape){a->attention_bias, 1, values};
     case GM_ROLE_O_BIAS: return (shape){a->attention_bias, 1, a->width};
-    case GM_ROLE_SINKS: return (shape){true, 1, a->n_heads};
+    case GM_ROLE_SINKS: return (shape){!global, 1, a->n_heads};
     case GM_ROLE_Q_NORM: return (shape){normed, 1, per_head ? head : q};
     case GM_ROLE_K_NORM: return (shape){normed, 1, per_head ? head : kv};
     default: return (shape){false, 0, 0};

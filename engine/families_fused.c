@@ -312,5 +312,5 @@ enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const gm_family *gm_fused_family_at(size_t i)
 {
-    return i < N_FAMILIES ? &families[i] : NULL;
+    return i < N_FAMILIES ? &families[i] : gm_mimo_family_at(i - N_FAMILIES);
 }

@@ -10,13 +10,12 @@
 
 static const gm_moe_layers every_layer = {.every = 1};
 
-gm_status gm_read_windows(const gm_json *config, int every, const char *where, gm_arch *arch,
-                          gm_error *err)
+gm_status gm_read_each_window(const gm_json *config, int window, int every, const char *where,
+                              gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
-    int window, n = 0;
+    int n = 0;
     const gm_json *types = gm_json_find(config, "layer_types");
-    GM_TRY(gm_config_int(config, "sliding_window", 1, INT32_MAX, &window, where, err));
     arch->window = gm_alloc((size_t)arch->n_layers, sizeof *arch->window);
     if (arch->window == NULL) GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
     for (int i = 0; i < arch->n_layers; i++) arch->window[i] = (i + 1) % every ? window : 0;
@@ -36,6 +35,14 @@ gm_status gm_read_windows(const gm_json *config, int every, const char *where, g
     }
 out:
     return status;
+}
+
+gm_status gm_read_windows(const gm_json *config, int every, const char *where, gm_arch *arch,
+                          gm_error *err)
+{
+    int window;
+    gm_status status = gm_config_int(config, "sliding_window", 1, INT32_MAX, &window, where, err);
+    return status == GM_OK ? gm_read_each_window(config, window, every, where, arch, err) : status;
 }
 
 /* ---- Gemma 4: gemma-4-26B-A4B ---- */

@@ -129,6 +129,9 @@ const gm_family *gm_windows_family_at(size_t i);
 /* Those of families_fused.c. */
 const gm_family *gm_fused_family_at(size_t i);
 
+/* That of families_mimo.c. */
+const gm_family *gm_mimo_family_at(size_t i);
+
 /* Which layers keep something else than keys and values (gm_delta), from "layer_types": what newer
  * and older files call these layers, and those of attention. GM_EFORMAT, GM_EMEM. */
 gm_status gm_read_kinds(const gm_json *config, const char *const kept[2], const char *const keys[2],
@@ -150,6 +153,10 @@ const gm_family *gm_global_family_at(size_t i);
  * `every`th. GM_EFORMAT, GM_EMEM. */
 gm_status gm_read_windows(const gm_json *config, int every, const char *where, gm_arch *arch,
                           gm_error *err) GM_MUST_USE;
+
+/* The same for a window that the caller has read. */
+gm_status gm_read_each_window(const gm_json *config, int window, int every, const char *where,
+                              gm_arch *arch, gm_error *err) GM_MUST_USE;
 
 /* The experts of Qwen's families, and which layers are dense (families_qwen.c). */
 gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)

@@ -158,6 +158,12 @@ gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char
     return GM_OK;
 }
 
+static gm_status set_part(gm_rope *rope, double part, size_t head_dim, const char *where,
+                          gm_error *err)
+{
+    return gm_rope_set_dim(rope, floor((double)head_dim * part), head_dim, part_key, where, err);
+}
+
 /* The part of a head that turns: what `holder` says, or else the config, or else the family. */
 static gm_status read_part(gm_rope *rope, const gm_json *config, const gm_json *holder,
                            const gm_family *family, size_t head_dim, const char *where,
@@ -169,7 +175,7 @@ static gm_status read_part(gm_rope *rope, const gm_json *config, const gm_json *
     if (!(family->rotary_part > 0.0)) goto out;
     GM_TRY(gm_json_get_f64_or(config, part_key, 0, 1, family->rotary_part, &outer, where, err));
     GM_TRY(gm_json_get_f64_or(holder, part_key, 0, 1, outer, &part, where, err));
-    GM_TRY(gm_rope_set_dim(rope, floor((double)head_dim * part), head_dim, part_key, where, err));
+    GM_TRY(set_part(rope, part, head_dim, where, err));
 out:
     return status;
 }
@@ -267,27 +273,38 @@ gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const gm_family
     gm_status status = GM_OK;
     const gm_json *all = gm_json_find(config, parameters);
     const gm_json *part = all ? gm_json_find(all, type) : NULL;
+    const bool divided = family->rotary_part > 0.0; /* a part of the head has all the angles */
     const char *form;
-    double turning;
+    double turning = 1.0;
     *out = *otherwise;
     out->dim = head_dim;
-    if (all == NULL || gm_json_kind_of(all) == GM_JSON_NULL) goto out;
+    if (divided)
+        GM_TRY(
+            gm_json_get_f64_or(config, part_key, 0, 1, family->rotary_part, &turning, where, err));
+    if (all == NULL || gm_json_kind_of(all) == GM_JSON_NULL) {
+        if (divided) status = set_part(out, turning, head_dim, where, err);
+        goto out;
+    }
     if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' has no object '%s'", where, parameters, type);
     GM_TRY(gm_json_get_text(part, "rope_type", &form, where, err));
     const bool yarn = family->yarn && strcmp(form, "yarn") == 0;
-    const bool partial = !family->yarn && strcmp(form, "proportional") == 0;
+    const bool partial = !family->yarn && !divided && strcmp(form, "proportional") == 0;
     if (!yarn && !partial && strcmp(form, "default") != 0)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default' or '%s' is supported",
-                where, type, form, family->yarn ? "yarn" : "proportional");
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default'%s is supported", where,
+                type, form,
+                family->yarn ? " or 'yarn'"
+                : divided    ? ""
+                             : " or 'proportional'");
     GM_TRY(gm_config_check_part(part, type,
-                                yarn      ? yarn_keys
-                                : partial ? partial_keys
-                                          : plain_keys,
+                                yarn                 ? yarn_keys
+                                : partial || divided ? partial_keys
+                                                     : plain_keys,
                                 where, err));
     if (yarn) GM_TRY(read_yarn(out, false, part, where, err));
     GM_TRY(gm_json_get_f64(part, "rope_theta", 1, 1e12, &out->theta, where, err));
-    GM_TRY(gm_json_get_f64_or(part, part_key, 0, 1, 1, &turning, where, err));
+    GM_TRY(gm_json_get_f64_or(part, part_key, 0, 1, turning, &turning, where, err));
+    if (divided) GM_TRY(set_part(out, turning, head_dim, where, err));
     out->turning = partial ? (size_t)(0.5 * turning * (double)head_dim) : 0;
     if (partial && out->turning == 0)
         GM_FAIL(GM_EFORMAT,

@@ -297,7 +297,8 @@ static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_heads heads = gm_arch_heads(arch, l->global);
     if (l->delta) return delta_is_padded(l, arch);
-    if (heads.kv * heads.key % GM_K_BLOCK != 0) return true;
+    if (heads.kv * heads.key % GM_K_BLOCK != 0 || heads.kv * heads.value % GM_K_BLOCK != 0)
+        return true;
     return arch->latent.kv > 0 ? latents_are_padded(l, arch)
                                : (size_t)arch->n_heads * heads.key % GM_K_BLOCK != 0;
 }

@@ -102,13 +102,15 @@ static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
     norm_heads(s, &w->k_norm, qkv + place.k, heads.kv, heads.key);
 }
 
-/* Values of a row, before the norm of keys: a copy of the keys where both share a projection, and
- * through a norm. */
+/* Values of a row, before the norm of keys: a copy of the keys where both share a projection,
+ * through a norm, and scaled. */
 static void make_values(const gm_step *s, const gm_heads *heads, float *key, float *value)
 {
     const size_t n = heads->value;
     if (heads->shared) memcpy(value, key, heads->kv * n * sizeof *value);
     if (s->arch->v_norm) unit_heads(s, value, heads->kv, n);
+    if (s->arch->value_scale != 1.0f)
+        for (size_t i = 0; i < heads->kv * n; i++) value[i] *= s->arch->value_scale;
 }
 
 void gm_cpu_grow(const gm_growth *growth, size_t position, float *query, size_t n)
@@ -242,7 +244,7 @@ static void append_rows(const gm_step *s, const gm_layer *w, size_t first, size_
         for (size_t r = first; r < end; r++) {
             float *qkv = gm_row_at(&s->work->qkv, r);
             gm_cpu_append(s, w, &s->row[r], h, qkv + place.k + h * heads.key,
-                          qkv + place.v + h * heads.key);
+                          qkv + place.v + h * heads.value);
         }
 }
 

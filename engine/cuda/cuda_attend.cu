@@ -41,9 +41,10 @@ __device__ __forceinline__ void load_queries(const Shared<W> &s, const Lane &me,
 /* Split i has GM_CUDA_SPLIT positions from i GM_CUDA_SPLIT on, counted from the stretch of them in
  * which the first lies that the row sees, and again where every one of GM_CUDA_MOST_SPLITS has had
  * its turn. Launch: (splits, KV heads times blocks of G, rows),
- * THREADS, shared_bytes(). G: the most query heads of a block; HEAD: their most elements. */
+ * THREADS, shared_bytes(). G: the most query heads of a block; HEAD: their most elements. With one,
+ * three blocks fit a multiprocessor; 0 leaves it to the compiler. */
 template <typename W, int G, int HEAD>
-__global__ static void __launch_bounds__(THREADS)
+__global__ static void __launch_bounds__(THREADS, G == 1 ? 3 : 0)
     attend_kernel(gm_cuda_attention p, int group, int parts)
 {
     const int r = (int)blockIdx.z, split = (int)blockIdx.x, warp = threadIdx.x / WARP;

@@ -56,17 +56,19 @@ __device__ __forceinline__ void load_pairs(const float *a, const float *b, int n
     }
 }
 
-/* The first n pairs of a head, or of its norm's weights. */
+/* A head, or its norm's weights, of `width` elements: those of the pairs after them are
+ * `otherwise`. */
 template <int HEAD>
-__device__ __forceinline__ void load_head(const gm_cuda_attention &p, const float *head, int n,
+__device__ __forceinline__ void load_head(const gm_cuda_attention &p, const float *head, int width,
                                           float otherwise, Pairs<HEAD> &x)
 {
 #pragma unroll
     for (int c = 0; c < Pairs<HEAD>::N; c++) {
         const int i = (int)threadIdx.x % WARP + c * WARP;
         const Places at = find_pair(p, i);
-        x.a[c] = i < n ? head[at.a] : otherwise;
-        x.b[c] = i < n ? head[at.b] : otherwise;
+        const bool here = i < p.head_dim / 2;
+        x.a[c] = here && at.a < width ? head[at.a] : otherwise;
+        x.b[c] = here && at.b < width ? head[at.b] : otherwise;
     }
 }
 

@@ -58,7 +58,8 @@ enum Kind { QUERY, KEY, VALUE };
 
 struct Head {
     Kind kind;
-    const float *x, *norm; /* (head_dim) as projected, norm's weights or NULL */
+    const float *x, *norm; /* (width) as projected, norm's weights or NULL */
+    int width;
 };
 
 __device__ __forceinline__ Head find_head(const gm_cuda_attention &p, const Heads &heads,
@@ -67,10 +68,12 @@ __device__ __forceinline__ Head find_head(const gm_cuda_attention &p, const Head
     const int query = (heads.first + g) * p.head_dim, key = heads.kv_head * p.head_dim;
     if (g < heads.n) {
         const float *norm = p.q_norm && p.norm_whole ? p.q_norm + query : p.q_norm;
-        return {QUERY, qkv + query, norm};
+        return {QUERY, qkv + query, norm, p.head_dim};
     }
-    if (g > heads.n) return {VALUE, qkv + p.at_v + key, nullptr};
-    return {KEY, qkv + p.at_k + key, p.k_norm && p.norm_whole ? p.k_norm + key : p.k_norm};
+    if (g > heads.n)
+        return {VALUE, qkv + p.at_v + heads.kv_head * p.value_dim, nullptr, p.value_dim};
+    const float *norm = p.k_norm && p.norm_whole ? p.k_norm + key : p.k_norm;
+    return {KEY, qkv + p.at_k + key, norm, p.head_dim};
 }
 
 /* A lane's pairs of a head, finished, into shared memory. Gives whether what the cache would hold
@@ -114,7 +117,7 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
                                              const Shared<W> &s)
 {
     constexpr int ROUNDS = (G + 2 + WARPS - 1) / WARPS;
-    const int half = p.head_dim / 2, stride = (int)p.head_stride, warp = threadIdx.x / WARP;
+    const int stride = (int)p.head_stride, warp = threadIdx.x / WARP;
     const int n = heads.n + (heads.own ? 2 : 0);
     const size_t turn = position * p.angle_stride;
     Pairs<HEAD> x[ROUNDS], weight[ROUNDS], angle;
@@ -124,8 +127,8 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
     for (int i = 0; i < ROUNDS; i++) {
         const int g = warp + i * WARPS;
         const Head h = find_head(p, heads, qkv, g);
-        load_head(p, h.x, g < n ? half : 0, 0.0f, x[i]);
-        load_head(p, h.norm ? h.norm : h.x, g < n && h.norm ? half : 0, 1.0f, weight[i]);
+        load_head(p, h.x, g < n ? h.width : 0, 0.0f, x[i]);
+        load_head(p, h.norm ? h.norm : h.x, g < n && h.norm ? h.width : 0, 1.0f, weight[i]);
     }
     load_pairs(p.cosine + turn, p.sine + turn, p.rotary_dim / 2, angle);
     const float growth = growth_of(p, turn);
@@ -137,8 +140,9 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
         const Head h = find_head(p, heads, qkv, g);
         float factor = h.kind == QUERY ? whole[0] : h.kind == KEY ? whole[1] : 1.0f;
         if (h.kind == VALUE ? p.norm_values : h.norm ? !p.norm_whole : p.norm_unit)
-            factor = factor_of(sum_squares(x[i]), p.head_dim, p.epsilon);
+            factor = factor_of(sum_squares(x[i]), h.width, p.epsilon);
         if (h.kind == QUERY) factor *= growth;
+        if (h.kind == VALUE) factor *= p.value_scale;
         finish_pairs<W>(p, h.kind != VALUE, weight[i], factor, angle, x[i]);
         wrong = put_head(p, s, g, h.kind, x[i]) || wrong;
     }

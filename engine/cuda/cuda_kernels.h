@@ -141,7 +141,7 @@ typedef struct gm_cuda_attention {
     const float *qkv;             /* (rows, qkv_stride) as projected */
     const float *q_norm, *k_norm; /* or NULL */
     const float *sinks;           /* (H) logits of keys without a value; or NULL */
-    const float *gate;            /* (rows, qkv_stride) of H head_dim: by its sigmoid counts what
+    const float *gate;            /* (rows, qkv_stride) of H value_dim: by its sigmoid counts what
                                      attention gives; or NULL */
     const float *cosine, *sine;   /* (positions, angle_stride); where queries grow, after the
                                      cosines by how much */
@@ -153,16 +153,18 @@ typedef struct gm_cuda_attention {
     unsigned *ticket;             /* (rows, H), 0 between kernels; few rows only */
     size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
     int n_rows, n_heads, n_kv_heads, head_dim, n_splits;
+    int value_dim;  /* at most head_dim; the cache has zeros after a value */
     int at_k, at_v; /* of a projected row: keys, and values, which may be the same */
     int rotary_dim; /* rotated elements of a head: rope.h */
     int window;     /* positions that a query sees, its own included; 0: all */
     bool chunked;   /* from the last multiple of it on instead */
     float scale, clip, epsilon;
-    bool norm_whole;  /* over all heads */
-    bool norm_last;   /* after the rotation */
-    bool norm_unit;   /* head by head, without weights */
-    bool grows;       /* queries do */
-    bool norm_values; /* too, head by head, without weights */
+    float value_scale; /* of values */
+    bool norm_whole;   /* over all heads */
+    bool norm_last;    /* after the rotation */
+    bool norm_unit;    /* head by head, without weights */
+    bool grows;        /* queries do */
+    bool norm_values;  /* too, head by head, without weights */
     bool neighbours, wide;
 } gm_cuda_attention;
 /* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV

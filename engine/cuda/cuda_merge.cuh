@@ -74,11 +74,11 @@ enum { TOGETHER = 24 /* parts that a warp asks for at once */ };
 
 /* n parts, `each` floats apart, of one head, by a warp: a lane has the score and weight of one of
  * those asked for together, and four dims of all of them, before it knows what they weigh. They
- * become the result at `head` (head_dim), where the sink is a logit more, without a value; or,
- * where that is NULL, a part. The result counts by the sigmoid of `gate` (head_dim), unless that is
- * NULL. */
+ * become the result at `head` (value_dim), where the sink is a logit more, without a value; or,
+ * where that is NULL, a part. The result counts by the sigmoid of `gate` (value_dim), unless that
+ * is NULL. */
 __device__ __forceinline__ void merge_parts(const float *parts, int each, int n, int stride,
-                                            int head_dim, float sink, const float *gate,
+                                            int value_dim, float sink, const float *gate,
                                             float *head, float *part)
 {
     __align__(16) __shared__ float factors[WARPS][WARP];
@@ -121,7 +121,7 @@ __device__ __forceinline__ void merge_parts(const float *parts, int each, int n,
         const int dim = at < stride / 2 ? 2 * at : 2 * at - stride + 4; /* place_in_head, back */
 #pragma unroll
         for (int d = 0; d < 4; d++)
-            if (at < stride && dim + d < head_dim)
+            if (at < stride && dim + d < value_dim)
                 head[dim + d] = gate ? gated(y[d], gate[dim + d]) : y[d];
     }
 }
@@ -134,16 +134,16 @@ __device__ __forceinline__ void merge_head(const gm_cuda_attention &p, const flo
 {
     const size_t r = blockIdx.z;
     const int h = first + head, stride = part_stride((int)p.head_stride), row = p.n_heads * stride;
-    float *const result = p.heads + r * p.heads_stride + h * p.head_dim;
+    float *const result = p.heads + r * p.heads_stride + h * p.value_dim;
     float *const part = p.part + r * (size_t)p.n_splits * row + h * stride;
     unsigned *const ticket = p.ticket + r * p.n_heads + h;
-    const float *const gate = p.gate ? p.gate + r * p.qkv_stride + h * p.head_dim : nullptr;
+    const float *const gate = p.gate ? p.gate + r * p.qkv_stride + h * p.value_dim : nullptr;
     const float *from = shared + head * groups * stride;
     int each = stride, n = groups;
     bool ends = n_splits == 1;
 #pragma unroll 1
     for (;;) { /* one copy of the code; plain loads reach both memories */
-        merge_parts(from, each, n, (int)p.head_stride, p.head_dim, sink, gate,
+        merge_parts(from, each, n, (int)p.head_stride, p.value_dim, sink, gate,
                     ends ? result : nullptr, part + split * row);
         if (ends || !warp_arrives_last(ticket, (unsigned)n_splits)) return;
         if (threadIdx.x % WARP == 0) *ticket = 0;

@@ -80,7 +80,8 @@ static size_t plan_heads(gm_cuda_plan *p, const gm_arch *arch, size_t positions)
     size_t given = 0;
     for (int global = 0; global < n; global++) {
         const gm_heads of = gm_arch_heads(arch, global);
-        const size_t q = heads * of.key, kv = of.kv * of.key, all = q + (of.shared ? kv : 2 * kv);
+        const size_t q = heads * of.key, kv = of.kv * of.key;
+        const size_t all = q + kv + (of.shared ? 0 : of.kv * of.value);
         gm_cuda_head_sizes *to = &p->of[global];
         to->at_k = q;
         to->at_v = of.shared ? q : q + kv;

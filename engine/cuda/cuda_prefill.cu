@@ -30,10 +30,9 @@ __device__ __forceinline__ Pairs<HEAD> finish_head(const gm_cuda_attention &p, c
                                                    const float *norm, float whole, float growth,
                                                    const Pairs<HEAD> &angle)
 {
-    const int half = p.head_dim / 2;
     Pairs<HEAD> x, weight;
-    load_head(p, head, half, 0.0f, x);
-    load_head(p, norm ? norm : head, norm ? half : 0, 1.0f, weight);
+    load_head(p, head, p.head_dim, 0.0f, x);
+    load_head(p, norm ? norm : head, norm ? p.head_dim : 0, 1.0f, weight);
     if (norm ? !p.norm_whole : p.norm_unit)
         whole = factor_of(sum_squares(x), p.head_dim, p.epsilon);
     finish_pairs<W>(p, true, weight, whole * growth, angle, x);
@@ -63,10 +62,10 @@ __device__ __forceinline__ void append_head(const gm_cuda_attention &p, Pairs<HE
 {
     Pairs<HEAD> v, one;
     bool wrong = false;
-    load_head(p, value, p.head_dim / 2, 0.0f, v);
+    load_head(p, value, p.value_dim, 0.0f, v);
     load_head(p, value, 0, 1.0f, one);
-    const float factor = p.norm_values ? factor_of(sum_squares(v), p.head_dim, p.epsilon) : 1.0f;
-    finish_pairs<W>(p, false, one, factor, one, v);
+    const float factor = p.norm_values ? factor_of(sum_squares(v), p.value_dim, p.epsilon) : 1.0f;
+    finish_pairs<W>(p, false, one, factor * p.value_scale, one, v);
 #pragma unroll
     for (int c = 0; c < Pairs<HEAD>::N; c++) {
         wrong = wrong || !(fabsf(key.a[c]) < INFINITY && fabsf(key.b[c]) < INFINITY);
@@ -111,7 +110,7 @@ __global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attentio
         if (is_query)
             store_pairs(p, x, p.query + (r * p.n_heads + h) * p.head_stride);
         else
-            append_head<W>(p, x, qkv + p.at_v + at,
+            append_head<W>(p, x, qkv + p.at_v + h * p.value_dim,
                            cache_row(p, blocks_of(p, row.sequence), position, h));
     }
 }
@@ -287,15 +286,15 @@ __global__ static void __launch_bounds__(THREADS)
     for (int q = 0; q < QUERIES; q++) {
         if (q0 + q >= n) continue;
         const size_t r = tile.first + (size_t)(q0 + q);
-        const float *gate = p.gate ? p.gate + r * p.qkv_stride + h * p.head_dim : nullptr;
-        float *to = p.heads + r * p.heads_stride + h * p.head_dim;
+        const float *gate = p.gate ? p.gate + r * p.qkv_stride + h * p.value_dim : nullptr;
+        float *to = p.heads + r * p.heads_stride + h * p.value_dim;
 #pragma unroll
         for (int c = 0; c < Running<HEAD>::CHUNKS; c++)
 #pragma unroll
             for (int i = 0; i < LANE_DIMS; i++) {
                 const int d = (c * WARP + lane) * LANE_DIMS + i;
                 const float y = run.sum[q][c * LANE_DIMS + i] / run.total[q];
-                if (d < p.head_dim) to[d] = gate ? gated(y, gate[d]) : y;
+                if (d < p.value_dim) to[d] = gate ? gated(y, gate[d]) : y;
             }
     }
 }

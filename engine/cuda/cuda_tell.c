@@ -37,6 +37,7 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w)
         .n_heads = arch->n_heads,
         .n_kv_heads = (int)heads.kv,
         .head_dim = (int)heads.key,
+        .value_dim = (int)heads.value,
         .rotary_dim = (int)heads.rope->dim,
         .at_k = (int)of->at_k,
         .at_v = (int)of->at_v,
@@ -51,6 +52,7 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w)
         .norm_unit = arch->qk_norm == GM_QK_NORM_UNIT && heads.rope->dim > 0,
         .grows = heads.growth->rate > 0.0f,
         .norm_values = arch->v_norm,
+        .value_scale = arch->value_scale,
         .neighbours = arch->rope.neighbours,
         .wide = s->wide,
     };

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows
+from . import common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mimo, mistral, norms, parallel, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -217,6 +217,7 @@ MODELS = {
     "granite-shared-tiny": (mamba.shared_config(vocab_size=corrected.FEWEST), 1, 1),
     "mistral4-tiny": (mistral.config(vocab_size=corrected.FEWEST), 1, 5),
     "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
+    "mimo-tiny": (mimo.config(vocab_size=corrected.FEWEST), 1, 7),
     "dbrx-tiny": (dbrx.config(vocab_size=corrected.FEWEST), 1, 1),
     "kimi-int4": (kimi_config(), 1, 1),
     "qwen3-gptq": (int4_config("gptq", bits=4, checkpoint_format="gptq", damp_percent=0.01, desc_act=False,
@@ -230,7 +231,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, dbrx, delta, global_heads, latent, llama, mamba, mellum, mistral, norms, parallel, phimoe, windows)
+    modules = (conv, corrected, dbrx, delta, global_heads, latent, llama, mamba, mellum, mimo, mistral, norms, parallel, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -242,6 +243,8 @@ def shape_of(config):
 
 def attention_tensors(config, s, prefix):
     """Those of a layer's attention."""
+    if config["model_type"] in mimo.FAMILIES:
+        return mimo.attention_tensors(config, prefix)
     if config["model_type"] in latent.FAMILIES + mistral.FAMILIES:
         return latent.attention_tensors(config, prefix)
     q, kv, shapes = s.heads * s.head_dim, s.kv_heads * s.head_dim, {}
@@ -308,7 +311,7 @@ def tensor_shapes(config):
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
     if config["model_type"] not in delta.FAMILIES:
-        further = next((module for module in (mellum, phimoe, windows) if config["model_type"] in module.FAMILIES), corrected)
+        further = next((module for module in (mellum, mimo, phimoe, windows) if config["model_type"] in module.FAMILIES), corrected)
         shapes |= further.further_tensors(config)
     if config["model_type"] in STACKED:
         shapes = stacked(shapes, s.experts, *STACKED[config["model_type"]])

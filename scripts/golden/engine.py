@@ -13,7 +13,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mistral, norms, output_norms, parallel, phimoe, windows
+from . import checkpoints, common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mimo, mistral, norms, output_norms, parallel, phimoe, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -73,7 +73,7 @@ MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 REFERENCES = {  # by the module that a family has to itself
     conv: conv.ConvReference, corrected: corrected.CorrectedReference, dbrx: dbrx.DbrxReference, delta: delta.DeltaReference,
     global_heads: global_heads.GlobalHeadsReference, latent: latent.LatentReference, llama: llama.LlamaReference,
-    mamba: mamba.MambaReference, mellum: mellum.MellumReference, mistral: mistral.MistralReference, norms: norms.NormsReference, parallel: parallel.ParallelReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
+    mamba: mamba.MambaReference, mellum: mellum.MellumReference, mimo: mimo.MimoReference, mistral: mistral.MistralReference, norms: norms.NormsReference, parallel: parallel.ParallelReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
 }
 
 
@@ -163,7 +163,7 @@ def is_idle(name, moe_layers, expert_id):
     """Whether a tensor is of an expert that no token chose, or of a layer that predicts further tokens."""
     layer = re.match(r"(?:model|backbone)\.(?:language_model\.)?layers\.(\d+)\.(?:.*\.experts\.(\d+)\.)?", name)
     if layer is None or int(layer[1]) > max(moe_layers):
-        return layer is not None or name.startswith(("model.mtp_", "mtp.", "model.visual."))
+        return layer is not None or name.startswith(("model.mtp_", "model.mtp.", "mtp.", "model.visual."))
     return layer[2] is not None and int(layer[2]) not in expert_id[moe_layers.index(int(layer[1]))]
 
 

@@ -27,7 +27,7 @@ from golden.live_tokenizer import program  # noqa: E402
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
           "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1, "lfm2-8b-a1b": 4}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
-# experts (FlexOlmo, DBRX and Llama 4 three, Hunyuan, K-EXAONE, DeepSeek-V3.2 and GLM-5 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
+# experts (FlexOlmo, DBRX and Llama 4 three, Hunyuan, K-EXAONE, DeepSeek-V3.2, MiMo-V2-Flash and GLM-5 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
 KINDS = {"layer_types": ["linear_attention", "full_attention"], "rope_theta": 10000000}  # the other sizes are transformers' own
 SMALL_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "image_size": 16, "patch_size": 4}
 FEWER = {
@@ -77,6 +77,9 @@ FEWER = {
         "model_type": "dbrx", "d_model": 6144, "n_heads": 48, "attn_config": {"clip_qkv": 8, "kv_n_heads": 8, "rope_theta": 500000},
         "ffn_config": {"ffn_hidden_size": 5376, "moe_num_experts": 3, "moe_top_k": 2},
         "rope_parameters": {"rope_type": "default", "rope_theta": 500000}},
+    "MiMo-V2-Flash, with a window of 21": {
+        "model_type": "mimo_v2_flash", "n_routed_experts": 8, "num_experts_per_tok": 4, "sliding_window": 21,
+        "layer_types": ["full_attention", "sliding_attention"], "mlp_layer_types": ["dense", "sparse"]},
     "Hy3": {
         "model_type": "hy_v3", "num_experts": 8, "num_experts_per_tok": 4,
         "rope_parameters": {"rope_type": "default", "rope_theta": 11158840.0}},

@@ -146,6 +146,8 @@ static gm_cuda_attention describe(arena *a)
                                .n_heads = HEADS,
                                .n_kv_heads = KV_HEADS,
                                .head_dim = HEAD,
+                               .value_dim = HEAD,
+                               .value_scale = 1.0f,
                                .rotary_dim = HEAD,
                                .at_k = HEADS * HEAD,
                                .at_v = (HEADS + KV_HEADS) * HEAD,

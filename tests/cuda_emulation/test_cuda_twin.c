@@ -37,6 +37,7 @@ enum {
     SHARED,
     MISTRAL,
     DBRX,
+    MIMO,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -49,7 +50,7 @@ static const char *const models[N_MODELS] = {
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
     [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny",
     [COHERE] = "cohere-tiny",        [MELLUM] = "mellum-tiny",   [SHARED] = "granite-shared-tiny",
-    [MISTRAL] = "mistral4-tiny",     [DBRX] = "dbrx-tiny"};
+    [MISTRAL] = "mistral4-tiny",     [DBRX] = "dbrx-tiny",       [MIMO] = "mimo-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -163,7 +164,8 @@ static void whole_models_in_f32(void)
                                                       [MELLUM] = ONE | EACH | TWO | PACKED,
                                                       [SHARED] = ONE | EACH | TWO | PACKED,
                                                       [MISTRAL] = ONE | EACH | TWO | PACKED,
-                                                      [DBRX] = ONE | EACH | TWO | PACKED});
+                                                      [DBRX] = ONE | EACH | TWO | PACKED,
+                                                      [MIMO] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -196,7 +198,8 @@ static void whole_models_in_bf16(void)
                                                        [MELLUM] = EACH | TWO | PACKED,
                                                        [SHARED] = EACH | PACKED,
                                                        [MISTRAL] = EACH | PACKED,
-                                                       [DBRX] = EACH | PACKED});
+                                                       [DBRX] = EACH | PACKED,
+                                                       [MIMO] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -216,7 +219,8 @@ static void whole_models_in_int8(void)
                                                        [MELLUM] = EACH | PACKED,
                                                        [SHARED] = EACH | PACKED,
                                                        [MISTRAL] = EACH | PACKED,
-                                                       [DBRX] = EACH | PACKED});
+                                                       [DBRX] = EACH | PACKED,
+                                                       [MIMO] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)

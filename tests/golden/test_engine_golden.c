@@ -22,8 +22,8 @@ static const char *const models[] = {"deepseek-tiny",    "deepseek-tied",   "olm
                                      "afmoe-tiny",       "exaone-tiny",     "llama4-tiny",
                                      "cohere-tiny",      "mellum-tiny",     "granite-shared-tiny",
                                      "mistral4-tiny",    "dbrx-tiny",       "kimi-int4",
-                                     "qwen3-gptq",       "qwen3-awq"};
-enum { N_MODELS = 38, N_DOCS = 3, STEERED = 1 };
+                                     "qwen3-gptq",       "qwen3-awq",       "mimo-tiny"};
+enum { N_MODELS = 39, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {
