@@ -38,7 +38,8 @@ typedef struct gm_stored_rows {
 /* Code number i of four bits each; where AWQ's words have output j of eight. */
 static inline unsigned gm_code_at(const void *words, size_t i)
 {
-    return ((const uint8_t *)words)[i / 2] >> i % 2 * 4 & 15u;
+    const unsigned pair = ((const uint8_t *)words)[i / 2];
+    return pair >> i % 2 * 4 & 15u;
 }
 static inline size_t gm_awq_place(size_t j)
 {
