@@ -19,6 +19,12 @@ enum {
     MAX_CONTEXT = 1 << 28
 };
 
+bool gm_config_has(const gm_json *config, const char *key)
+{
+    const gm_json *value = key ? gm_json_find(config, key) : NULL;
+    return value && gm_json_kind_of(value) != GM_JSON_NULL;
+}
+
 gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, int *out,
                         const char *where, gm_error *err)
 {
@@ -306,17 +312,11 @@ void gm_arch_clear(gm_arch *arch)
     *arch = (gm_arch){0};
 }
 
-static bool is_said(const gm_json *config, const char *key)
-{
-    const gm_json *value = key ? gm_json_find(config, key) : NULL;
-    return value && gm_json_kind_of(value) != GM_JSON_NULL;
-}
-
 /* Put the layers that a list names among those that hold experts (0), or take them out (-1). */
 static gm_status mark(gm_arch *arch, int as, const gm_json *config, const char *key,
                       const char *where, gm_error *err)
 {
-    if (!is_said(config, key)) return GM_OK;
+    if (!gm_config_has(config, key)) return GM_OK;
     const gm_json *list = gm_json_find(config, key);
     if (gm_json_kind_of(list) != GM_JSON_ARRAY)
         return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list", where, key);
@@ -335,9 +335,9 @@ static gm_status mark(gm_arch *arch, int as, const gm_json *config, const char *
 static gm_status read_types(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
                             const char *where, gm_error *err)
 {
-    const bool also = is_said(config, layers->also);
+    const bool also = gm_config_has(config, layers->also);
     int n = 0;
-    if (!is_said(config, layers->types)) return GM_OK;
+    if (!gm_config_has(config, layers->types)) return GM_OK;
     const gm_json *list = gm_json_find(config, layers->types);
     if (gm_json_kind_of(list) != GM_JSON_ARRAY || gm_json_n_items(list) != (size_t)arch->n_layers)
         return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list of the %d layers' types", where,
@@ -368,7 +368,8 @@ gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm
 
     for (int layer = 0; layer < arch->n_layers; layer++) {
         bool moe = layer >= layers->first && (layers->end == 0 || layer < layers->end) &&
-                   (layer + layers->shift) % layers->every == 0 && !is_said(config, layers->sparse);
+                   (layer + layers->shift) % layers->every == 0 &&
+                   !gm_config_has(config, layers->sparse);
         arch->moe_of_layer[layer] = moe ? 0 : -1;
     }
     gm_status status = mark(arch, 0, config, layers->sparse, where, err);

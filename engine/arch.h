@@ -352,6 +352,8 @@ size_t gm_arch_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoin
 
 /* ---- for the rows of families.c ---- */
 
+/* Does the config have this key, with a value other than null? NULL is no key. */
+bool gm_config_has(const gm_json *config, const char *key);
 /* An integer member of the config in [lo, hi]; _or: `fallback` when it is absent or null. */
 gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, int *out,
                         const char *where, gm_error *err) GM_MUST_USE;

@@ -38,12 +38,6 @@ static const char *const mimo_keys[] = {
     NULL,
 };
 
-static bool is_said(const gm_json *config, const char *key)
-{
-    const gm_json *value = gm_json_find(config, key);
-    return value && gm_json_kind_of(value) != GM_JSON_NULL;
-}
-
 /* What the files beside the weights say in their own keys, of which transformers' class reads none:
  * what it takes instead. A number of a list that has one for each layer. */
 static gm_status check_list(const gm_json *config, const char *key, const gm_arch *arch,
@@ -52,7 +46,7 @@ static gm_status check_list(const gm_json *config, const char *key, const gm_arc
 {
     const gm_json *list = gm_json_find(config, key);
     int n = 0;
-    if (!is_said(config, key)) return GM_OK;
+    if (!gm_config_has(config, key)) return GM_OK;
     bool same =
         gm_json_kind_of(list) == GM_JSON_ARRAY && gm_json_n_items(list) == (size_t)arch->n_layers;
     for (const gm_json *v = same ? gm_json_first(list) : NULL; v && same;
@@ -115,7 +109,7 @@ static gm_status read_layers(const gm_json *config, const char *where, gm_arch *
     GM_TRY(gm_config_int_or(config, "sliding_window_size", 0, INT32_MAX - 1, window - 1, &before,
                             where, err));
     GM_TRY(gm_read_each_window(config, before + 1, 6, where, arch, err));
-    if (!is_said(config, "layer_types")) arch->window[0] = 0;
+    if (!gm_config_has(config, "layer_types")) arch->window[0] = 0;
     *global = (gm_global){.n_kv_heads = arch->n_kv_heads, .head_dim = arch->head_dim};
     GM_TRY(gm_config_int_or(config, "v_head_dim", 2, arch->head_dim, 128, &arch->value_dim, where,
                             err));
@@ -161,7 +155,7 @@ static gm_status read_mimo(const gm_json *config, const char *where, gm_arch *ar
     GM_TRY(gm_json_get_f64_or(config, "layernorm_epsilon", 0, 1, (double)arch->norm_epsilon,
                               &epsilon, where, err));
     GM_TRY(check_mimo(config, where, arch, err));
-    if (!is_said(config, "rms_norm_eps")) arch->norm_epsilon = (float)epsilon;
+    if (!gm_config_has(config, "rms_norm_eps")) arch->norm_epsilon = (float)epsilon;
     arch->value_scale = (float)value_scale;
     arch->n_mtp = 3; /* no key says how many */
     r->scale = (float)scale;

@@ -130,6 +130,14 @@ static void take_fp8_rows(const gm_stored_rows *from, size_t row, size_t every, 
     }
 }
 
+static void put_number(void *to, size_t at, float x, gm_dtype as)
+{
+    if (as == GM_BF16)
+        ((uint16_t *)to)[at] = gm_bf16_from_f32(x);
+    else
+        ((float *)to)[at] = x;
+}
+
 /* Element by element: few matrices lie so. */
 static void take_fp8_columns(const gm_stored_rows *from, size_t row, size_t every, size_t n,
                              void *to)
@@ -138,13 +146,9 @@ static void take_fp8_columns(const gm_stored_rows *from, size_t row, size_t ever
     const uint8_t *data = from->data;
     for (size_t k = 0; k < from->cols; k++, data += from->rows)
         for (size_t r = 0; r < n; r++) {
-            const size_t c = row + r * every, at = r * from->cols + k;
+            const size_t c = row + r * every;
             const float scale = g->scale[(g->first + k) / g->rows * g->per_row + c / g->cols];
-            const float x = gm_fp8_values[data[c]] * scale;
-            if (from->as == GM_BF16)
-                ((uint16_t *)to)[at] = gm_bf16_from_f32(x);
-            else
-                ((float *)to)[at] = x;
+            put_number(to, r * from->cols + k, gm_fp8_values[data[c]] * scale, from->as);
         }
 }
 
@@ -158,13 +162,18 @@ typedef struct int4_table {
     uint16_t bf16[CODES];
 } int4_table;
 
-/* Of output o of the tensor and the group that input k is in. */
-static int4_table group_of(const gm_grid *g, size_t o, size_t k)
+/* What a code is, of output o of the tensor and the group that input k is in. */
+static float widen_code(const gm_grid *g, size_t o, size_t k, unsigned code)
 {
     const size_t at = o * g->per_row + k / g->cols * g->per_col;
+    return ((float)code - g->zero[at]) * g->scale[at];
+}
+
+static int4_table group_of(const gm_grid *g, size_t o, size_t k)
+{
     int4_table table;
-    for (int i = 0; i < CODES; i++) {
-        table.f32[i] = ((float)i - g->zero[at]) * g->scale[at];
+    for (unsigned i = 0; i < CODES; i++) {
+        table.f32[i] = widen_code(g, o, k, i);
         table.bf16[i] = gm_bf16_from_f32(table.f32[i]);
     }
     return table;
@@ -226,12 +235,10 @@ static void take_int4_columns(const gm_stored_rows *from, size_t row, size_t eve
                               char *to)
 {
     const gm_grid *g = &from->grid;
-    const size_t size = gm_dtype_bytes(from->as);
     for (size_t r = 0; r < n; r++, row += every)
-        for (size_t c = 0; c < from->cols; c++, to += size) {
-            const int4_table table = group_of(g, g->first + c, row);
-            const uint8_t code = (uint8_t)gm_code_at(from->data, place_of(g, c, row));
-            look_up_codes(&code, 1, from->as, &table, to);
+        for (size_t c = 0; c < from->cols; c++) {
+            const unsigned code = gm_code_at(from->data, place_of(g, c, row));
+            put_number(to, r * from->cols + c, widen_code(g, g->first + c, row, code), from->as);
         }
 }
 

@@ -17,7 +17,7 @@
  * f32 and rounded once more for bf16. Words hold eight inputs of an output; those of AWQ eight
  * outputs of an input, in the order 0, 2, 4, 6, 1, 3, 5, 7. Source:
  * vllm-project/compressed-tensors, compressors/pack_quantized; AutoGPTQ,
- * nn_modules/qlinear/qlinear_cuda_old.py; casper-hansen/ AutoAWQ, modules/linear/gemm.py.
+ * nn_modules/qlinear/qlinear_cuda_old.py; casper-hansen/AutoAWQ, modules/linear/gemm.py.
  */
 #ifndef GM_STORED_H
 #define GM_STORED_H

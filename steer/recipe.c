@@ -175,11 +175,14 @@ out:
     return status;
 }
 
-/* Whether anything of the list has a weight above 0. */
+/* Whether anything of the list has a weight above 0; gm_recipe_split has taken all of it. */
 static bool is_sought(const gm_opt_list *list)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (strstr(list->at[i], "=-") == NULL) return true;
+    for (size_t i = 0; i < list->n; i++) {
+        const char *equals = strrchr(list->at[i], '=');
+        double factor = 1;
+        if (equals == NULL || (gm_parse_f64(equals + 1, &factor) && factor > 0)) return true;
+    }
     return false;
 }
 
@@ -192,14 +195,16 @@ void gm_recipe_warn(const gm_recipe *r, const gm_plan *plan)
         n_raised += plan->bias[i] > 0;
         n_lowered += plan->bias[i] < 0;
     }
-    const bool asks = r->clusters.n + r->subsets.n + r->experts.n > 0 || r->import;
+    const bool has_vectors = r->clusters.n + r->subsets.n > 0;
+    const bool asks = has_vectors || r->experts.n > 0 || r->import;
     if (!asks || r->weight == 0 || n_raised > 0) return;
     if (n_lowered == 0)
         gm_warn("the plan steers nothing: every bias in layers %d-%d is 0; %s", plan->first_layer,
                 plan->last_layer,
                 r->import ? "--import gave none there (gm-probe contrast gives one where p is at "
                             "most its --alpha)"
-                          : "give other --layers or another --filter, such as top:N");
+                : has_vectors ? "give other --layers or another --filter, such as top:N"
+                              : "give other --layers or another bias");
     else if (r->weight > 0 && r->control == NULL &&
              (is_sought(&r->clusters) || is_sought(&r->subsets)))
         gm_warn(

@@ -96,8 +96,7 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
                           const gm_atlas *atlas, const char *atlas_path, gm_error *err) GM_MUST_USE;
 
 /* Warn where the recipe's plan does less than it reads: steers nothing, or only lowers experts of
- * what it is to steer towards. Nothing is said of weight 0, or where
- * nothing is asked for. */
+ * what it is to steer towards. Nothing is said of weight 0, or where nothing is asked for. */
 void gm_recipe_warn(const gm_recipe *recipe, const gm_plan *plan);
 
 #endif

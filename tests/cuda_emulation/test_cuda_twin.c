@@ -3,7 +3,7 @@
  * label: slow
  * label: long */
 #include "emulated_run.h"
-#include "tests/fp8_copy.h"
+#include "tests/stored_copy.h"
 
 #define MODELS TEST_DATA "/golden/models/"
 
@@ -239,12 +239,12 @@ static void whole_models_in_fp8(void)
 static void fp8_computes_what_widened_weights_do(void)
 {
     gm_model_close(open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32)); /* or skipped */
-    fp8_same_as_widened("cuda", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_F32);
-    fp8_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cuda", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_INT8);
-    fp8_same_as_widened("cuda", MODELS "dots-tiny", &int4_groups, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &int4_gptq, GM_NUMERICS_F32);
-    fp8_same_as_widened("cuda", MODELS "dots-tiny", &int4_awq, GM_NUMERICS_INT8);
+    stored_same_as_widened("cuda", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_F32);
+    stored_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
+    stored_same_as_widened("cuda", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_INT8);
+    stored_same_as_widened("cuda", MODELS "dots-tiny", &int4_groups, GM_NUMERICS_BF16);
+    stored_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &int4_gptq, GM_NUMERICS_F32);
+    stored_same_as_widened("cuda", MODELS "dots-tiny", &int4_awq, GM_NUMERICS_INT8);
 }
 
 TESTS(TEST(whole_models_in_f32), TEST(whole_models_in_bf16), TEST(whole_models_in_int8),

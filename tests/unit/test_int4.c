@@ -3,24 +3,27 @@
  * programs that pack them: golden.engine_golden).
  */
 #include "engine/model.h"
-#include "tests/fp8_copy.h"
+#include "tests/stored_copy.h"
 
 #define MODELS TEST_DATA "/golden/models/"
 
-static void open_changed(const gm_tensor *tensor, size_t n, bool headers, const char *part)
+typedef struct changed_model {
+    gm_checkpoint *c; /* holds what the tensors say */
+    gm_tensor tensor[256];
+    size_t n;
+} changed_model;
+
+/* The tensors of a golden, to be changed, in a folder "bad-int4" with its config. */
+static void begin_change(changed_model *m, const char *golden)
 {
-    gm_model *model = NULL;
+    char from[512];
     gm_error err = {0};
-    const gm_model_options options = {.headers_only = headers, .threads = 1};
-    fp8_write("bad-int4", tensor, n);
-    const gm_status status = gm_model_open(&model, "bad-int4", &options, &err);
-    if (part == NULL)
-        CHECK_OK(status, err);
-    else if (status == GM_OK)
-        TEST_FAILED_("taken, expected: %s", part);
-    else
-        CHECK_HAS(err.text, part);
-    gm_model_close(model);
+    snprintf(from, sizeof from, MODELS "%s", golden);
+    CHECK_OK(gm_checkpoint_open(&m->c, from, &err), err);
+    m->n = gm_checkpoint_n(m->c);
+    CHECK(m->n < 256);
+    for (size_t j = 0; j < m->n; j++) m->tensor[j] = *gm_checkpoint_at(m->c, j);
+    copy_model("bad-int4", from, "use_cache", "true");
 }
 
 /* One tensor of a packed matrix is changed: another name, type or shape, or one of its numbers. */
@@ -96,21 +99,15 @@ static void bad_packed_tensors_are_refused(void)
         {"qwen3-awq", "qweight", NULL, GM_I32, {4, 32}, 2, 0, true, "is 4 x 32, expected 32 x 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char name[128], from[512], changed[4096];
-        gm_checkpoint *c = NULL;
-        gm_error err = {0};
-        gm_tensor tensor[256];
+        char name[128], changed[4096];
+        changed_model m;
         const bool kimi = strstr(cases[i].model, "kimi") != NULL;
-        snprintf(from, sizeof from, MODELS "%s", cases[i].model);
         snprintf(name, sizeof name, "model.layers.%d.mlp.experts.0.up_proj.%s", kimi,
                  cases[i].tensor);
-        CHECK_OK(gm_checkpoint_open(&c, from, &err), err);
-        CHECK(gm_checkpoint_n(c) <= 256);
-        copy_model("bad-int4", from, "use_cache", "true");
+        begin_change(&m, cases[i].model);
         bool found = false;
-        for (size_t j = 0; j < gm_checkpoint_n(c); j++) {
-            gm_tensor *t = &tensor[j];
-            *t = *gm_checkpoint_at(c, j);
+        for (size_t j = 0; j < m.n; j++) {
+            gm_tensor *t = &m.tensor[j];
             if (strcmp(t->name, name) != 0) continue;
             found = true;
             if (cases[i].name) t->name = cases[i].name;
@@ -122,8 +119,8 @@ static void bad_packed_tensors_are_refused(void)
             t->data = changed;
         }
         CHECK(found);
-        open_changed(tensor, gm_checkpoint_n(c), cases[i].headers, cases[i].part);
-        gm_checkpoint_close(c);
+        stored_open_changed("bad-int4", m.tensor, m.n, cases[i].headers, cases[i].part);
+        gm_checkpoint_close(m.c);
     }
 }
 
@@ -132,38 +129,29 @@ static void bad_packed_tensors_are_refused(void)
 static void idle_biases_are_passed_over(void)
 {
     static const float bias[2][32] = {{0}, {[31] = 1.0f}};
-    gm_checkpoint *c = NULL;
-    gm_error err = {0};
-    gm_tensor tensor[256];
-    CHECK_OK(gm_checkpoint_open(&c, MODELS "qwen3-gptq", &err), err);
-    const size_t n = gm_checkpoint_n(c);
-    copy_model("bad-int4", MODELS "qwen3-gptq", "use_cache", "true");
-    for (size_t j = 0; j < n; j++) tensor[j] = *gm_checkpoint_at(c, j);
+    changed_model m;
+    begin_change(&m, "qwen3-gptq");
     for (int i = 0; i < 2; i++) {
-        tensor[n] = (gm_tensor){.name = "model.layers.0.mlp.experts.0.up_proj.bias",
-                                .rank = 1,
-                                .dim = {32},
-                                .data = bias[i],
-                                .n_bytes = sizeof bias[i]};
-        open_changed(tensor, n + 1, true, i == 0 ? NULL : "up_proj.bias' is not part of the model");
+        m.tensor[m.n] = (gm_tensor){.name = "model.layers.0.mlp.experts.0.up_proj.bias",
+                                    .rank = 1,
+                                    .dim = {32},
+                                    .data = bias[i],
+                                    .n_bytes = sizeof bias[i]};
+        stored_open_changed("bad-int4", m.tensor, m.n + 1, true,
+                            i == 0 ? NULL : "up_proj.bias' is not part of the model");
     }
-    gm_checkpoint_close(c);
+    gm_checkpoint_close(m.c);
 }
 
 /* Nobody has to allot what the sizes of an empty tensor say. */
 static void empty_tensors_need_no_room(void)
 {
-    gm_checkpoint *c = NULL;
-    gm_error err = {0};
-    gm_tensor tensor[256];
-    CHECK_OK(gm_checkpoint_open(&c, MODELS "qwen3-gptq", &err), err);
-    const size_t n = gm_checkpoint_n(c);
-    copy_model("bad-int4", MODELS "qwen3-gptq", "use_cache", "true");
-    for (size_t j = 0; j < n; j++) tensor[j] = *gm_checkpoint_at(c, j);
-    tensor[n] = (gm_tensor){
+    changed_model m;
+    begin_change(&m, "qwen3-gptq");
+    m.tensor[m.n] = (gm_tensor){
         .name = "model.rotary_emb.inv_freq", .rank = 2, .dim = {0, (size_t)1 << 59}, .data = ""};
-    open_changed(tensor, n + 1, false, NULL);
-    gm_checkpoint_close(c);
+    stored_open_changed("bad-int4", m.tensor, m.n + 1, false, NULL);
+    gm_checkpoint_close(m.c);
 }
 
 /* Stored zeros that mean something else make another model. */
@@ -186,14 +174,14 @@ static void digests_tell_zeros_apart(void)
 
 static void four_bits_compute_what_widened_weights_do(void)
 {
-    static const fp8_form *const forms[] = {&int4_groups, &int4_rows, &int4_gptq, &int4_gptq_v2,
-                                            &int4_awq};
+    static const stored_form *const forms[] = {&int4_groups, &int4_rows, &int4_gptq, &int4_gptq_v2,
+                                               &int4_awq};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        fp8_same_as_widened("cpu", MODELS "dots-tiny", forms[i], GM_NUMERICS_BF16);
-        fp8_same_as_widened("cpu", MODELS "deepseek-v3-tiny", forms[i], GM_NUMERICS_F32);
+        stored_same_as_widened("cpu", MODELS "dots-tiny", forms[i], GM_NUMERICS_BF16);
+        stored_same_as_widened("cpu", MODELS "deepseek-v3-tiny", forms[i], GM_NUMERICS_F32);
     }
-    fp8_same_as_widened("cpu", MODELS "qwen3-next-tiny", &int4_groups, GM_NUMERICS_INT8);
-    fp8_same_as_widened("cpu", MODELS "ernie-tiny", &int4_gptq, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "qwen3-next-tiny", &int4_groups, GM_NUMERICS_INT8);
+    stored_same_as_widened("cpu", MODELS "ernie-tiny", &int4_gptq, GM_NUMERICS_BF16);
 }
 
 /* In memory, from the cache that this writes, and layer by layer. */

@@ -3,7 +3,7 @@
  * same numbers widened. */
 #include "engine/quantised.h"
 
-#include "tests/fp8_copy.h"
+#include "tests/stored_copy.h"
 
 #define MODELS TEST_DATA "/golden/models/"
 #define TINY   MODELS "deepseek-v3-fp8"
@@ -200,22 +200,6 @@ static void other_forms_are_refused(void)
 
 /* ---- scales and codes that cannot be right ---- */
 
-static void open_changed(const gm_tensor *tensor, size_t n, bool headers, const char *part)
-{
-    gm_model *model = NULL;
-    gm_error err = {0};
-    const gm_model_options options = {.headers_only = headers, .threads = 1};
-    fp8_write("bad-fp8", tensor, n);
-    const gm_status status = gm_model_open(&model, "bad-fp8", &options, &err);
-    if (part == NULL)
-        CHECK_OK(status, err);
-    else if (status == GM_OK)
-        TEST_FAILED_("taken, expected: %s", part);
-    else
-        CHECK_HAS(err.text, part);
-    gm_model_close(model);
-}
-
 /* One tensor of the golden is changed; headers: seen without a look at the values. */
 static void bad_tensors_are_refused(void)
 {
@@ -274,7 +258,7 @@ static void bad_tensors_are_refused(void)
             if (cases[i].values >= 0) tensor[j].data = four[cases[i].values];
         }
         CHECK(found);
-        open_changed(tensor, n, cases[i].headers, cases[i].part);
+        stored_open_changed("bad-fp8", tensor, n, cases[i].headers, cases[i].part);
     }
     gm_checkpoint_close(c);
 }
@@ -296,7 +280,8 @@ static void fp8_elsewhere_is_refused(void)
         if (strcmp(tensor[j].name, "model.embed_tokens.weight") != 0) continue;
         tensor[j].dtype = GM_FP8, tensor[j].n_bytes /= 2;
     }
-    open_changed(tensor, gm_checkpoint_n(c), true, "'model.embed_tokens.weight' has dtype F8_E4M3");
+    stored_open_changed("bad-fp8", tensor, gm_checkpoint_n(c), true,
+                        "'model.embed_tokens.weight' has dtype F8_E4M3");
     gm_checkpoint_close(c);
 }
 
@@ -327,16 +312,16 @@ static void computes_what_widened_weights_do(void)
     static const gm_numerics all[] = {GM_NUMERICS_F32, GM_NUMERICS_BF16, GM_NUMERICS_INT8,
                                       GM_NUMERICS_FP8};
     for (size_t i = 0; i < 4; i++)
-        fp8_same_as_widened("cpu", MODELS "deepseek-v3-tiny", &fp8_blocks, all[i]);
-    fp8_same_as_widened("cpu", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cpu", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cpu", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_FP8);
-    fp8_same_as_widened("cpu", MODELS "deepseek-v3-tiny", &fp8_rows, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_tensor, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_auto, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cpu", MODELS "qwen3-tiny", &fp8_null, GM_NUMERICS_INT8);
-    fp8_same_as_widened("cpu", MODELS "qwen3-next-tiny", &fp8_blocks, GM_NUMERICS_BF16);
-    fp8_same_as_widened("cpu", MODELS "qwen3.5-tiny", &fp8_blocks, GM_NUMERICS_F32);
+        stored_same_as_widened("cpu", MODELS "deepseek-v3-tiny", &fp8_blocks, all[i]);
+    stored_same_as_widened("cpu", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_FP8);
+    stored_same_as_widened("cpu", MODELS "deepseek-v3-tiny", &fp8_rows, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_tensor, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_auto, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "qwen3-tiny", &fp8_null, GM_NUMERICS_INT8);
+    stored_same_as_widened("cpu", MODELS "qwen3-next-tiny", &fp8_blocks, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "qwen3.5-tiny", &fp8_blocks, GM_NUMERICS_F32);
 }
 
 TESTS(TEST(published_forms_are_read), TEST(other_forms_are_refused), TEST(bad_tensors_are_refused),

@@ -1,7 +1,7 @@
-/* fp8_copy.h - a model folder's projections stored as F8_E4M3 or in four bits with scales, and the
- * same numbers widened, which whoever reads either must compute the same from. */
-#ifndef GM_FP8_COPY_H
-#define GM_FP8_COPY_H
+/* stored_copy.h - a model folder's projections stored as F8_E4M3 or in four bits with scales, and
+ * the same numbers widened, which whoever reads either must compute the same from. */
+#ifndef GM_STORED_COPY_H
+#define GM_STORED_COPY_H
 
 #include "base/half.h"
 #include "engine/checkpoint.h"
@@ -13,62 +13,62 @@
 
 /* How: "quantization_config", what one scale is for (0: all), how the scales' tensor is called and
  * what it is of; in four bits how they are packed, and what they have of zeros. */
-typedef struct fp8_form {
+typedef struct stored_form {
     const char *config, *suffix;
     size_t rows, cols;
     gm_dtype scale;
     gm_packing packing;
     bool zeros;
     unsigned above;
-} fp8_form;
+} stored_form;
 
-static const fp8_form fp8_blocks = {"{\"quant_method\": \"fp8\", \"activation_scheme\": "
-                                    "\"dynamic\", \"weight_block_size\": [5, 7]}",
-                                    "_scale_inv",
-                                    5,
-                                    7,
-                                    GM_F32,
-                                    GM_PACKING_NONE,
-                                    false,
-                                    0};
+static const stored_form fp8_blocks = {"{\"quant_method\": \"fp8\", \"activation_scheme\": "
+                                       "\"dynamic\", \"weight_block_size\": [5, 7]}",
+                                       "_scale_inv",
+                                       5,
+                                       7,
+                                       GM_F32,
+                                       GM_PACKING_NONE,
+                                       false,
+                                       0};
 #define FP8_COMPRESSED(strategy)                                                                   \
     "{\"quant_method\": \"compressed-tensors\", \"format\": \"float-quantized\", "                 \
     "\"config_groups\": {\"group_0\": {\"targets\": [\"Linear\"], \"weights\": {\"num_bits\": 8, " \
     "\"type\": \"float\", \"strategy\": \"" strategy "\", \"symmetric\": true}}}}"
-static const fp8_form fp8_rows = {
+static const stored_form fp8_rows = {
     .config = FP8_COMPRESSED("channel"), .suffix = "_scale", .rows = 1, .scale = GM_BF16};
-static const fp8_form fp8_tensor = {.config = FP8_COMPRESSED("tensor"), .suffix = "_scale"};
-static const fp8_form fp8_auto = {
+static const stored_form fp8_tensor = {.config = FP8_COMPRESSED("tensor"), .suffix = "_scale"};
+static const stored_form fp8_auto = {
     .config = "{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\"}",
     .suffix = "_scale"};
-static const fp8_form fp8_null = {
+static const stored_form fp8_null = {
     .config = "{\"quant_method\": \"fp8\", \"weight_block_size\": null}", .suffix = "_scale_inv"};
 
 #define INT4_COMPRESSED(what)                                                                      \
     "{\"quant_method\": \"compressed-tensors\", \"format\": \"pack-quantized\", "                  \
     "\"config_groups\": {\"group_0\": {\"targets\": [\"Linear\"], \"weights\": {\"num_bits\": 4, " \
     "\"type\": \"int\", " what "}}}}"
-static const fp8_form int4_groups = {
+static const stored_form int4_groups = {
     .config = INT4_COMPRESSED("\"strategy\": \"group\", \"group_size\": 8, \"symmetric\": true"),
     .cols = 8,
     .scale = GM_BF16,
     .packing = GM_PACKING_ROWS};
-static const fp8_form int4_rows = {
+static const stored_form int4_rows = {
     .config = INT4_COMPRESSED("\"strategy\": \"channel\", \"symmetric\": false"),
     .packing = GM_PACKING_ROWS,
     .zeros = true};
-static const fp8_form int4_gptq = {
+static const stored_form int4_gptq = {
     .config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 8, \"desc_act\": false}",
     .cols = 8,
     .packing = GM_PACKING_GPTQ,
     .zeros = true,
     .above = 1};
-static const fp8_form int4_gptq_v2 = {
+static const stored_form int4_gptq_v2 = {
     .config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": -1, "
               "\"checkpoint_format\": \"gptq_v2\"}",
     .packing = GM_PACKING_GPTQ,
     .zeros = true};
-static const fp8_form int4_awq = {
+static const stored_form int4_awq = {
     .config = "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 8, \"version\": \"gemm\", "
               "\"zero_point\": true}",
     .cols = 8,
@@ -76,14 +76,14 @@ static const fp8_form int4_awq = {
     .packing = GM_PACKING_AWQ,
     .zeros = true};
 
-typedef struct fp8_writer {
+typedef struct stored_writer {
     gm_tensor fp8[1024], widened[512];
     size_t n, n_widened;
     void *kept[4096]; /* to free */
     size_t n_kept;
-} fp8_writer;
+} stored_writer;
 
-static inline void *fp8_keep(fp8_writer *w, size_t n, size_t size)
+static inline void *stored_keep(stored_writer *w, size_t n, size_t size)
 {
     CHECK(w->n_kept < sizeof w->kept / sizeof w->kept[0]);
     return w->kept[w->n_kept++] = gm_alloc(n, size);
@@ -91,7 +91,7 @@ static inline void *fp8_keep(fp8_writer *w, size_t n, size_t size)
 
 /* Projections, but those of Gated DeltaNet's rates, which published checkpoints leave as they are.
  */
-static inline bool fp8_is_projection(const gm_tensor *t)
+static inline bool stored_is_projection(const gm_tensor *t)
 {
     static const char *const rates[] = {"in_proj_ba", "in_proj_b.", "in_proj_a."};
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
@@ -102,16 +102,17 @@ static inline bool fp8_is_projection(const gm_tensor *t)
 }
 
 /* One matrix: codes, scales that bring every block's largest number to 448, products of both. */
-static inline void fp8_add(fp8_writer *w, const gm_tensor *t, const fp8_form *form, gm_dtype as)
+static inline void fp8_add(stored_writer *w, const gm_tensor *t, const stored_form *form,
+                           gm_dtype as)
 {
     const size_t n_rows = t->dim[0], n_cols = t->dim[1], n = n_rows * n_cols;
     const size_t rows = form->rows ? form->rows : n_rows, cols = form->cols ? form->cols : n_cols;
     const size_t down = (n_rows + rows - 1) / rows, across = (n_cols + cols - 1) / cols;
-    uint8_t *code = fp8_keep(w, n, 1);
-    float *value = fp8_keep(w, n, sizeof *value),
-          *scale = fp8_keep(w, down * across, sizeof *scale);
-    uint16_t *small = fp8_keep(w, n + down * across, sizeof *small);
-    char *name = fp8_keep(w, strlen(t->name) + 16, 1);
+    uint8_t *code = stored_keep(w, n, 1);
+    float *value = stored_keep(w, n, sizeof *value),
+          *scale = stored_keep(w, down * across, sizeof *scale);
+    uint16_t *small = stored_keep(w, n + down * across, sizeof *small);
+    char *name = stored_keep(w, strlen(t->name) + 16, 1);
     gm_tensor_to_f32(t, 0, n, value);
     for (size_t i = 0; i < n; i++) {
         float *s = &scale[i / n_cols / rows * across + i % n_cols / cols];
@@ -143,10 +144,10 @@ static inline void fp8_add(fp8_writer *w, const gm_tensor *t, const fp8_form *fo
 }
 
 /* A tensor whose name is t's but for its end, "weight". */
-static inline void int4_add_part(fp8_writer *w, const gm_tensor *t, const char *end, gm_dtype dtype,
-                                 size_t rows, size_t cols, const void *data)
+static inline void int4_add_part(stored_writer *w, const gm_tensor *t, const char *end,
+                                 gm_dtype dtype, size_t rows, size_t cols, const void *data)
 {
-    char *name = fp8_keep(w, strlen(t->name) + 16, 1);
+    char *name = stored_keep(w, strlen(t->name) + 16, 1);
     sprintf(name, "%.*s%s", (int)(strlen(t->name) - strlen("weight")), t->name, end);
     CHECK(w->n < sizeof w->fp8 / sizeof w->fp8[0]);
     w->fp8[w->n++] = (gm_tensor){.name = name,
@@ -158,7 +159,8 @@ static inline void int4_add_part(fp8_writer *w, const gm_tensor *t, const char *
 }
 
 /* One matrix in four bits: words, scales, zeros, what else its method writes; and the products. */
-static inline void int4_add(fp8_writer *w, const gm_tensor *t, const fp8_form *form, gm_dtype as)
+static inline void int4_add(stored_writer *w, const gm_tensor *t, const stored_form *form,
+                            gm_dtype as)
 {
     const size_t out = t->dim[0], in = t->dim[1], n = out * in;
     const size_t group = form->cols ? form->cols : in, groups = in / group;
@@ -166,15 +168,16 @@ static inline void int4_add(fp8_writer *w, const gm_tensor *t, const fp8_form *f
     int4_matrix m = {out,
                      in,
                      group,
-                     fp8_keep(w, n, 1),
-                     fp8_keep(w, out * groups, 1),
-                     fp8_keep(w, out * groups, sizeof(float))};
-    float *value = fp8_keep(w, n, sizeof *value), *scale = fp8_keep(w, out * groups, sizeof *scale);
-    uint16_t *small = fp8_keep(w, n + out * groups, sizeof *small);
-    uint32_t *words = fp8_keep(w, n / 8, sizeof *words),
-             *zeros = fp8_keep(w, out / 8 * groups, sizeof *zeros);
-    int32_t *order = fp8_keep(w, in, sizeof *order);
-    int64_t *sizes = fp8_keep(w, 2, sizeof *sizes);
+                     stored_keep(w, n, 1),
+                     stored_keep(w, out * groups, 1),
+                     stored_keep(w, out * groups, sizeof(float))};
+    float *value = stored_keep(w, n, sizeof *value),
+          *scale = stored_keep(w, out * groups, sizeof *scale);
+    uint16_t *small = stored_keep(w, n + out * groups, sizeof *small);
+    uint32_t *words = stored_keep(w, n / 8, sizeof *words),
+             *zeros = stored_keep(w, out / 8 * groups, sizeof *zeros);
+    int32_t *order = stored_keep(w, in, sizeof *order);
+    int64_t *sizes = stored_keep(w, 2, sizeof *sizes);
     gm_tensor_to_f32(t, 0, n, value);
     int4_quantise(&m, value, form->zeros);
     for (size_t o = 0; o < out; o++)
@@ -210,7 +213,7 @@ static inline void int4_add(fp8_writer *w, const gm_tensor *t, const fp8_form *f
     v->n_bytes = n * gm_dtype_bytes(as);
 }
 
-static inline void fp8_write(const char *folder, const gm_tensor *tensor, size_t n)
+static inline void stored_write(const char *folder, const gm_tensor *tensor, size_t n)
 {
     char path[512];
     gm_error err = {0};
@@ -224,34 +227,54 @@ static inline void fp8_write(const char *folder, const gm_tensor *tensor, size_t
 
 /* The folders `to`-fp8 and `to`-widened of the model `from`, the latter's matrices `as` F32 or
  * BF16. */
-static inline void fp8_copy(const char *to, const char *from, const fp8_form *form, gm_dtype as)
+static inline void stored_copy(const char *to, const char *from, const stored_form *form,
+                               gm_dtype as)
 {
     char folder[256];
     gm_checkpoint *c = NULL;
     gm_error err = {0};
-    fp8_writer *w = gm_alloc(1, sizeof *w);
+    stored_writer *w = gm_alloc(1, sizeof *w);
     CHECK_OK(gm_checkpoint_open(&c, from, &err), err);
     CHECK(gm_checkpoint_n(c) <= 256);
     for (size_t i = 0; i < gm_checkpoint_n(c); i++) {
         const gm_tensor *t = gm_checkpoint_at(c, i);
         const bool uneven = form->packing && (t->rank != 2 || t->dim[0] % 8 || t->dim[1] % 8);
-        if (fp8_is_projection(t) && !uneven)
+        if (stored_is_projection(t) && !uneven)
             (form->packing ? int4_add : fp8_add)(w, t, form, as);
         else
             w->fp8[w->n++] = w->widened[w->n_widened++] = *t;
     }
     snprintf(folder, sizeof folder, "%s-fp8", to);
     copy_model(folder, from, "quantization_config", form->config);
-    fp8_write(folder, w->fp8, w->n);
+    stored_write(folder, w->fp8, w->n);
     snprintf(folder, sizeof folder, "%s-widened", to);
     copy_model(folder, from, "use_cache", "true");
-    fp8_write(folder, w->widened, w->n_widened);
+    stored_write(folder, w->widened, w->n_widened);
     for (size_t i = 0; i < w->n_kept; i++) gm_free(w->kept[i]);
     gm_free(w);
     gm_checkpoint_close(c);
 }
 
-static inline gm_model *fp8_open(const char *folder, const char *device, gm_numerics numerics)
+/* A folder of stored_write's is opened with these tensors: taken (part NULL), or refused by a
+ * sentence that has `part`. headers: no values are looked at. */
+static inline void stored_open_changed(const char *folder, const gm_tensor *tensor, size_t n,
+                                       bool headers, const char *part)
+{
+    gm_model *model = NULL;
+    gm_error err = {0};
+    const gm_model_options options = {.headers_only = headers, .threads = 1};
+    stored_write(folder, tensor, n);
+    const gm_status status = gm_model_open(&model, folder, &options, &err);
+    if (part == NULL)
+        CHECK_OK(status, err);
+    else if (status == GM_OK)
+        TEST_FAILED_("taken, expected: %s", part);
+    else
+        CHECK_HAS(err.text, part);
+    gm_model_close(model);
+}
+
+static inline gm_model *stored_open(const char *folder, const char *device, gm_numerics numerics)
 {
     const gm_model_options options = {.device = device, .numerics = numerics, .threads = 2};
     gm_model *model = NULL;
@@ -262,8 +285,8 @@ static inline gm_model *fp8_open(const char *folder, const char *device, gm_nume
 }
 
 /* The same bits come out of both. Under bf16 the widened numbers are rounded to it. */
-static inline void fp8_same_as_widened(const char *device, const char *from, const fp8_form *form,
-                                       gm_numerics numerics)
+static inline void stored_same_as_widened(const char *device, const char *from,
+                                          const stored_form *form, gm_numerics numerics)
 {
     static const size_t offset[] = {0, 23, 40};
     static const plan p = {.threads = 2, .step = 512, .together = true};
@@ -271,9 +294,9 @@ static inline void fp8_same_as_widened(const char *device, const char *from, con
     const docs d = {.n = 2, .n_tokens = 40, .token = token, .offset = offset};
     char what[512];
     for (size_t i = 0; i < d.n_tokens; i++) token[i] = (uint32_t)(i * 37 % 90);
-    fp8_copy("same", from, form, numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32);
-    gm_model *fp8 = fp8_open("same-fp8", device, numerics);
-    gm_model *widened = fp8_open("same-widened", device, numerics);
+    stored_copy("same", from, form, numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32);
+    gm_model *fp8 = stored_open("same-fp8", device, numerics);
+    gm_model *widened = stored_open("same-widened", device, numerics);
     outcome a = run_docs(fp8, &d, &p), b = run_docs(widened, &d, &p);
     snprintf(what, sizeof what, "%s, packing %d, a scale for %zu x %zu, numerics %d", from,
              (int)form->packing, form->rows, form->cols, (int)numerics);
