@@ -2,6 +2,7 @@
 #include "cluster/atlas_page.h"
 
 #include "cluster/from_atlas.h"
+#include "cluster/neighbour.h"
 #include "cluster/page_assets.h"
 #include "cluster/page_data.h"
 #include "cluster/page_quality.h"
@@ -18,6 +19,7 @@ enum {
     AUTO_SNIPPET = 160,
     LEAST_SNIPPET = 20,
     TOP_EXPERTS = 5,
+    MOST_SUBSETS = 100, /* columns of the table of clusters and subsets */
     END_BYTES = 64
 };
 
@@ -166,20 +168,45 @@ static gm_status put_clusters(gm_html *page, const gm_atlas *atlas, gm_error *er
     return status;
 }
 
-/* Clusters down, subsets across; a cell's shade is its share of the cluster. */
-static void put_matrix(gm_html *page, const gm_atlas *atlas)
+/* All subsets, or of more than MOST_SUBSETS the largest, largest first; *n: how many. */
+static gm_status choose_subsets(uint32_t subset[MOST_SUBSETS], size_t *n, const gm_atlas *atlas,
+                                gm_error *err)
 {
     const size_t S = atlas->n_subsets;
-    if (S < 2 || atlas->n_clusters == 0) return;
+    gm_neighbour largest[MOST_SUBSETS]; /* by size, negated */
+    size_t *size;
+    gm_status status = gm_atlas_noise_by(&size, atlas, gm_atlas_subsets(atlas), err);
+    *n = 0;
+    if (status != GM_OK) return status;
+    for (size_t s = 0; s < S; s++)
+        gm_neighbour_insert(largest, n, MOST_SUBSETS,
+                            (gm_neighbour){-(double)size[s], (uint32_t)s});
+    for (size_t i = 0; i < *n; i++) subset[i] = S > MOST_SUBSETS ? largest[i].index : (uint32_t)i;
+    gm_free(size);
+    return GM_OK;
+}
+
+/* Clusters down, subsets across; a cell's shade is its share of the cluster. */
+static gm_status put_matrix(gm_html *page, const gm_atlas *atlas, gm_error *err)
+{
+    const size_t S = atlas->n_subsets;
+    uint32_t subset[MOST_SUBSETS];
+    size_t n;
+    if (S < 2 || atlas->n_clusters == 0) return GM_OK;
+    gm_status status = choose_subsets(subset, &n, atlas, err);
+    if (status != GM_OK) return status;
     gm_html_raw(page, "<section id=\"matrix\">\n");
     gm_html_heading(page, 2, "Clusters and subsets");
-    gm_html_raw(
-        page, "<div class=\"wide\" tabindex=\"0\"><table><caption>Documents of each cluster by "
-              "subset; darker: a "
-              "larger share of the cluster.</caption>\n<thead><tr><th scope=\"col\">cluster</th>");
-    for (size_t s = 0; s < S; s++) {
+    gm_html_raw(page,
+                "<div class=\"wide\" tabindex=\"0\"><table><caption>Documents of each cluster by "
+                "subset; darker: a "
+                "larger share of the cluster.");
+    if (n < S) gm_html_printf(page, " The %zu largest of %zu subsets.", n, S);
+    gm_html_raw(page, "</caption>\n<thead><tr><th scope=\"col\">cluster</th>");
+    for (size_t i = 0; i < n; i++) {
+        const char *name = atlas->subset_name[subset[i]];
         gm_html_raw(page, "<th scope=\"col\" class=\"up\"><span>");
-        gm_html_text(page, atlas->subset_name[s], strlen(atlas->subset_name[s]));
+        gm_html_text(page, name, strlen(name));
         gm_html_raw(page, "</span></th>");
     }
     gm_html_raw(page, "</tr></thead>\n<tbody>");
@@ -187,8 +214,8 @@ static void put_matrix(gm_html *page, const gm_atlas *atlas)
         gm_html_raw(page, "<tr><th scope=\"row\">");
         gm_html_printf(page, "%zu", c);
         gm_html_raw(page, "</th>");
-        for (size_t s = 0; s < S; s++) {
-            uint32_t count = atlas->subset_count[c * S + s];
+        for (size_t i = 0; i < n; i++) {
+            uint32_t count = atlas->subset_count[c * S + subset[i]];
             double share = atlas->size[c] ? (double)count / (double)atlas->size[c] : 0;
             char cell[32];
             snprintf(cell, sizeof cell, "<td class=\"n m%d\">", (int)ceil(9 * share));
@@ -199,6 +226,7 @@ static void put_matrix(gm_html *page, const gm_atlas *atlas)
         gm_html_raw(page, "</tr>\n");
     }
     gm_html_raw(page, "</tbody></table></div></section>\n");
+    return GM_OK;
 }
 
 /* ---- texts ---- */
@@ -301,7 +329,7 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
     gm_html_asset(page, &gm_asset_page_explore);
     GM_TRY(put_clusters(page, atlas, err));
     gm_html_asset(page, &gm_asset_page_experts);
-    put_matrix(page, atlas);
+    GM_TRY(put_matrix(page, atlas, err));
     GM_TRY(gm_page_put_json(page, "Quality", atlas->quality, true, err));
     GM_TRY(gm_page_put_json(page, "Parameters", atlas->parameters, false, err));
     gm_html_raw(page, "</main>\n");

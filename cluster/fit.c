@@ -205,7 +205,11 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
     gm_stages_end(&analysis.stages, "atlas");
     if (c->report || c->figures) {
-        GM_TRY(gm_report_write(&atlas, &report, err));
+        status = gm_report_write(&atlas, &report, err);
+        if (status != GM_OK)
+            GM_FAIL(status,
+                    "%s; the atlas '%s' is complete, and 'gm-cluster report' writes the rest",
+                    err->text, c->out);
         gm_stages_end(&analysis.stages, "report");
     }
     printf("%zu document%s, %zu cluster%s, noise %.1f %%, trustworthiness %.4f, digest %s\n",

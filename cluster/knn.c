@@ -7,6 +7,7 @@
  */
 #include "cluster/knn.h"
 
+#include "base/cli.h"
 #include "cluster/candidates.h"
 #include "cluster/dots.h"
 #include "cluster/gpu.h"
@@ -36,6 +37,7 @@ typedef struct knn_search {
     gm_candidates candidates;
     void *packed; /* a block of columns */
     atomic_bool no_memory;
+    bool interrupted;
 } knn_search;
 
 /* What a thread works with. */
@@ -146,15 +148,21 @@ static gm_status propose(knn_search *search, gm_progress *progress, gm_error *er
         worker *w = gm_alloc(1, sizeof *w);
         if (w == NULL) atomic_store(&search->no_memory, true);
 #pragma omp barrier
-        for (size_t j = 0; j < n && !atomic_load(&search->no_memory); j += GM_BLOCK_COLS) {
+        for (size_t j = 0; j < n && !search->interrupted && !atomic_load(&search->no_memory);
+             j += GM_BLOCK_COLS) {
             size_t end = n - j < GM_BLOCK_COLS ? n : j + GM_BLOCK_COLS;
             sweep_columns(search, w, (columns){j, end - j});
-            double done = (double)end / (double)n;
-#pragma omp master
-            if (progress) gm_progress_set(progress, (double)n * done * (search->both ? done : 1));
+#pragma omp single
+            {
+                double done = (double)end / (double)n;
+                search->interrupted = gm_interrupted() != 0;
+                if (progress)
+                    gm_progress_set(progress, (double)n * done * (search->both ? done : 1));
+            }
         }
         gm_free(w);
     }
+    if (search->interrupted) return gm_fail(err, GM_EINTERRUPTED, GM_KNN_INTERRUPTED);
     return atomic_load(&search->no_memory) ? gm_fail(err, GM_EMEM, "no memory to find neighbours")
                                            : GM_OK;
 }
@@ -282,11 +290,12 @@ static gm_status search_slowly(gm_knn *out, const knn_search *search, const uint
     out->n_uncertified = n_todo;
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t i = 0; i < n_todo; i++) {
+        if (gm_interrupted()) continue;
         look_at_all(search->points, search->among, query[todo[i]], k - 1, best + i * k);
         gm_knn_write_row(out, todo[i], query[todo[i]], best + i * k, search->points->metric);
     }
     gm_free(best);
-    return GM_OK;
+    return gm_interrupted() ? gm_fail(err, GM_EINTERRUPTED, GM_KNN_INTERRUPTED) : GM_OK;
 }
 
 static void all_queries(const knn_search *search, uint32_t *todo)

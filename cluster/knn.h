@@ -29,14 +29,14 @@ typedef struct gm_knn {
 /* The k nearest points of each query, itself counted as the first.
  *   query     (n_queries) point numbers, borrowed; NULL: all points in order
  *   progress  may be NULL; counts multiply-adds
- * Errors: GM_EARG unless 1 <= k <= N; GM_EMEM; those of gm_gpu_propose when the points have a GPU
- * that was asked for by name.
- * Cost: n_queries * N * D multiply-adds; n_queries * (k + 32) * D in double. */
+ * Errors: GM_EARG unless 1 <= k <= N; GM_EMEM; GM_EINTERRUPTED; those of gm_gpu_propose when the
+ * points have a GPU that was asked for by name. Cost: n_queries * N * D multiply-adds; n_queries *
+ * (k + 32) * D in double. */
 gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
                       int k, gm_progress *progress, gm_error *err) GM_MUST_USE;
 /* From one set of points to another: row q is of point among + q, itself first, and then the k - 1
  * nearest of the first `among` points. Errors: GM_EARG unless 1 <= among < N and
- * 1 <= k <= among + 1; GM_EMEM. */
+ * 1 <= k <= among + 1; GM_EMEM; GM_EINTERRUPTED. */
 gm_status gm_knn_find_across(gm_knn *out, const gm_points *points, size_t among, int k,
                              gm_progress *progress, gm_error *err) GM_MUST_USE;
 /* The same neighbours, the first k of each only, 1 <= k <= knn->k. Errors: GM_EMEM. */

@@ -9,6 +9,7 @@
  */
 #include "cluster/knn_bytes.h"
 
+#include "base/cli.h"
 #include "cluster/dots.h"
 #include "cluster/nearby.h"
 #include "cluster/shortlist.h"
@@ -32,7 +33,7 @@ typedef struct byte_search {
     gm_shortlist lists;
     int8_t *packed; /* a block of columns */
     atomic_bool no_memory;
-    bool in_vain;
+    bool in_vain, interrupted;
 } byte_search;
 
 /* What a thread works with. */
@@ -155,7 +156,8 @@ static gm_status propose(byte_search *search, gm_progress *progress, gm_error *e
         worker *w = gm_alloc(1, sizeof *w);
         if (w == NULL) atomic_store(&search->no_memory, true);
 #pragma omp barrier
-        for (size_t j = 0; j < n && !search->in_vain && !atomic_load(&search->no_memory);
+        for (size_t j = 0;
+             j < n && !search->in_vain && !search->interrupted && !atomic_load(&search->no_memory);
              j += GM_BYTES_COLS) {
             const size_t end = n - j < GM_BYTES_COLS ? n : j + GM_BYTES_COLS;
             sweep_columns(search, w, j);
@@ -163,11 +165,13 @@ static gm_status propose(byte_search *search, gm_progress *progress, gm_error *e
             {
                 double done = (double)end / (double)n;
                 search->in_vain = is_in_vain(&search->lists, end);
+                search->interrupted = gm_interrupted() != 0;
                 if (progress) gm_progress_set(progress, (double)n * done * done);
             }
         }
         gm_free(w);
     }
+    if (search->interrupted) return gm_fail(err, GM_EINTERRUPTED, GM_KNN_INTERRUPTED);
     return atomic_load(&search->no_memory) ? gm_fail(err, GM_EMEM, "no memory to find neighbours")
                                            : GM_OK;
 }

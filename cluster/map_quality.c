@@ -1,6 +1,7 @@
 /* map_quality.c - ranks of neighbours on either side. See map_quality.h. */
 #include "cluster/map_quality.h"
 
+#include "base/threads.h"
 #include "cluster/dots.h"
 #include "cluster/neighbour.h"
 #include "cluster/product.h"
@@ -187,27 +188,22 @@ static gm_status count_all(ranking *r, gm_error *err)
 
 /* ---- figures ---- */
 
-enum { TOGETHER = 64 }; /* rows whose map distances are in memory at once */
-
 /* Every row against the map: strangers listed, continuity's penalties into lost (m), neighbours of
  * both sides into kept (m). */
 static gm_status look_at_rows(ranking *r, const float *xy, size_t dim, double *lost, uint32_t *kept,
                               gm_error *err)
 {
     const size_t n = r->points->n, k = r->k;
-    double *distance = gm_alloc2(TOGETHER, n, sizeof *distance);
+    double *distance = gm_alloc2(gm_max_threads(), n, sizeof *distance); /* a row for each thread */
     if (distance == NULL) return gm_fail(err, GM_EMEM, "no memory for distances on the map");
-    for (size_t first = 0; first < r->m; first += TOGETHER) {
-        size_t count = r->m - first < TOGETHER ? r->m - first : TOGETHER;
 #pragma omp parallel for schedule(dynamic, 1)
-        for (size_t i = 0; i < count; i++) {
-            uint32_t near[GM_MAP_QUALITY_MAX_K];
-            size_t q = first + i;
-            const uint32_t *space = space_of(r, q); /* (k) */
-            lost[q] = look_at_map(near, space, k, xy, dim, n, r->row[q], distance + i * n);
-            list_strangers(r, q, near, space);
-            kept[q] = (uint32_t)(k - r->count[q]);
-        }
+    for (size_t q = 0; q < r->m; q++) {
+        uint32_t near[GM_MAP_QUALITY_MAX_K];
+        const uint32_t *space = space_of(r, q); /* (k) */
+        double *own = distance + gm_thread_number() * n;
+        lost[q] = look_at_map(near, space, k, xy, dim, n, r->row[q], own);
+        list_strangers(r, q, near, space);
+        kept[q] = (uint32_t)(k - r->count[q]);
     }
     gm_free(distance);
     return GM_OK;

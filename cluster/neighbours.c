@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "cluster/dots.h"
 #include "cluster/hnsw.h"
+#include "cluster/knn_bytes.h"
 #include "cluster/neighbour.h"
 #include "cluster/quality.h"
 
@@ -57,7 +58,7 @@ static gm_status build_index(gm_hnsw **out, const gm_points *points, size_t effo
         if (!gm_hnsw_add(index, (uint32_t)i))
             GM_FAIL(GM_EMEM, "no memory for an index of %zu points", points->n);
         if (progress) gm_progress_set(progress, (double)(i + 1));
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted while neighbours were found");
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, GM_KNN_INTERRUPTED);
     }
     *out = index;
     index = NULL;

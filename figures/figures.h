@@ -55,8 +55,8 @@ typedef struct gm_map_label {
 } gm_map_label;
 
 /* A scatter map: points xy (n,2) coloured by group (n), -1 grey and drawn first; labels in columns
- * left and right of it, the first ones if there is no room for all. `legend` (n_groups texts) may
- * be NULL. NaN points are left out. */
+ * left and right of it, the first ones if there is no room for all. `legend` (n_groups texts, of
+ * which the first are shown if there is no room for all) may be NULL. NaN points are left out. */
 typedef struct gm_map_figure {
     const char *title, *subtitle;
     size_t n;

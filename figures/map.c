@@ -12,6 +12,7 @@ enum { MAX_HEIGHT = DEFAULT_HEIGHT - TITLE_HEIGHT - MARGIN }; /* of a plot */
 enum { MAX_CIRCLES = 5000, LAYER_SCALE = 2 }; /* of an SVG; pixels of a picture in it, each way */
 /* Of labels beside the plot. */
 enum { COLUMN = 280, GAP = 8, MIN_LINE = 13, MAX_LINE = 26, MAX_LABEL_BYTES = 512 };
+enum { MIN_NAME = 10 }; /* a line of a legend, at least */
 
 /* The plot's place on the canvas and the map from data to pixels. */
 typedef struct plot {
@@ -182,20 +183,27 @@ out:
     return status;
 }
 
-/* Names in one column at the right, as large as the height allows. */
+/* Names in one column at the right, as large as the height allows; of too many the first ones, and
+ * how many more there are. */
 static void draw_legend(gm_canvas *canvas, const gm_map_figure *f, double x, double y, double width,
                         double height)
 {
-    double line = fmin(26, height / (f->n_groups > 0 ? f->n_groups : 1));
+    const int most = (int)fmax(1, height / MIN_NAME), n = f->n_groups < most ? f->n_groups : most;
+    const int n_more = f->n_groups > n ? f->n_groups - n + 1 : 0, n_names = n_more ? n - 1 : n;
+    const double line = fmin(26, height / (n > 0 ? n : 1));
     gm_text_style style = {
         .size = fmax(6, 0.62 * line), .colour = GM_INK, .anchor_y = 0.5, .max_width = width - line};
-    for (int i = 0; i < f->n_groups; i++) {
+    for (int i = 0; i < n_names; i++) {
         double middle = y + (i + 0.5) * line;
         gm_canvas_colour(canvas, colour_of(f, i), 1);
         cairo_arc(canvas->cr, x + line / 2, middle, 0.28 * line, 0, 6.283185307179586);
         cairo_fill(canvas->cr);
         gm_canvas_text(canvas, x + line, middle, f->legend[i], &style);
     }
+    if (n_more == 0) return;
+    char rest[32];
+    snprintf(rest, sizeof rest, "and %d more", n_more);
+    gm_canvas_text(canvas, x + line, y + (n_names + 0.5) * line, rest, &style);
 }
 
 static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, gm_error *err)

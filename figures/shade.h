@@ -18,7 +18,7 @@ typedef struct gm_shaded_piece {
     bool given;       /* underlined: not the model's own words */
 } gm_shaded_piece;
 
-/* The CSS rules for what follows, for gm_html_begin_styled. GM_EMEM. */
+/* The CSS rules for what follows, for gm_html_begin. GM_EMEM. */
 gm_status gm_shade_style(gm_text *css, gm_error *err) GM_MUST_USE;
 
 /* One text: opened, filled piece by piece, closed. Values of `limit` and beyond have the

@@ -23,7 +23,8 @@ typedef struct gm_coherence_input {
 } gm_coherence_input;
 
 /* of_class (C) written: mean NPMI of the pairs of a class's keywords, NaN with fewer than two.
- * Errors: GM_EMEM. Cost: the bag once, and C K^2 N / 64. */
+ * Errors: GM_EMEM. Cost: the bag twice, and for each class K times the documents of its keywords.
+ */
 gm_status gm_coherence_find(gm_coherence *out, double *of_class, const gm_coherence_input *in,
                             gm_error *err) GM_MUST_USE;
 

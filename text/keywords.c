@@ -2,6 +2,7 @@
 #include "text/tfidf.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static gm_status copy_bag(gm_bag *out, const gm_bag *bag, gm_error *err)
@@ -122,64 +123,108 @@ static void class_factors(double *factor, const gm_bag *bag, const double *idf, 
     for (size_t w = 0; w < n_words; w++) factor[w] = factor[w] > 0 ? log(1 + mean / factor[w]) : 0;
 }
 
-/* in (n_classes): the class and all below it. Without parents it is alone. */
-static void find_below(bool *in, size_t wanted, const uint32_t *parent, size_t n_classes)
+/* Rows class by class: those of a class and of all below it stand together. */
+typedef struct class_rows {
+    size_t *first, *n; /* (n_classes) where they begin, and how many they are */
+    uint32_t *at;      /* (rows) */
+} class_rows;
+
+static int ascending(const void *p, const void *q)
 {
-    for (size_t c = 0; c < n_classes; c++)
-        in[c] = c == wanted || (parent && c > wanted && in[parent[c]]);
+    const uint32_t a = *(const uint32_t *)p, b = *(const uint32_t *)q;
+    return (a > b) - (a < b);
 }
 
-/* score (n_words) of one class: the mean of its rows, or their sum brought to 1, by factor.
- * in (n_classes): whose rows are its. */
-static void score_class(double *score, size_t n_words, const gm_bag *bag, const int32_t *label,
-                        const bool *in, const double *factor)
+/* next (n_classes) is scratch. */
+static void gather_rows(class_rows *r, const gm_keyword_classes *classes, size_t n_rows,
+                        size_t *next)
 {
-    double members = 0, all = 0;
-    for (size_t w = 0; w < n_words; w++) score[w] = 0;
-    for (size_t i = 0; i < bag->n_rows; i++) {
-        if (label[i] < 0 || !in[label[i]]) continue;
-        members++;
-        for (uint64_t e = bag->indptr[i]; e < bag->indptr[i + 1]; e++) {
-            if (factor && !(factor[bag->word[e]] > 0)) continue;
-            score[bag->word[e]] += bag->value[e];
+    const uint32_t *parent = classes->parent;
+    const size_t n = classes->n;
+    size_t end = 0;
+    for (size_t c = 0; c < n; c++) r->n[c] = 0;
+    for (size_t i = 0; i < n_rows; i++)
+        if (classes->label[i] >= 0) r->n[classes->label[i]]++;
+    for (size_t c = n; parent && c-- > 1;) r->n[parent[c]] += r->n[c];
+    for (size_t c = 0; c < n; c++) {
+        size_t *from = parent && c > 0 ? &next[parent[c]] : &end;
+        r->first[c] = next[c] = *from;
+        *from += r->n[c];
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        if (classes->label[i] >= 0) r->at[next[classes->label[i]]++] = (uint32_t)i;
+}
+
+/* Scores of words: the mean of some rows, or their sum brought to 1, by factor. score (n_words) is
+ * zero for all others; word (n_words), written: those that have one. Returns how many. */
+static size_t score_rows(double *score, uint32_t *word, const gm_bag *bag, const uint32_t *row,
+                         size_t n_rows, const double *factor)
+{
+    size_t n = 0;
+    double all = 0;
+    for (size_t r = 0; r < n_rows; r++)
+        for (uint64_t e = bag->indptr[row[r]]; e < bag->indptr[row[r] + 1]; e++) {
+            const uint32_t w = bag->word[e];
+            if (factor && !(factor[w] > 0)) continue;
+            if (score[w] == 0) word[n++] = w; /* values are above 0 */
+            score[w] += bag->value[e];
             all += bag->value[e];
         }
+    const double by = factor ? all : (double)n_rows;
+    for (size_t k = 0; k < n; k++) {
+        const double share = score[word[k]] / by;
+        score[word[k]] = factor ? share * factor[word[k]] : share;
     }
-    double by = factor ? all : members;
-    for (size_t w = 0; by > 0 && w < n_words; w++)
-        score[w] = factor ? score[w] / by * factor[w] : score[w] / by;
+    return n;
 }
 
-static void take_best(gm_keyword *best, size_t n_best, const double *score,
-                      const gm_vocabulary *vocabulary)
+/* The best of word[0..n). */
+static void take_best(gm_keyword *best, size_t n_best, const double *score, const uint32_t *word,
+                      size_t n, const gm_vocabulary *vocabulary)
 {
-    size_t n = 0, n_words = gm_vocabulary_n(vocabulary);
-    for (uint32_t w = 0; w < n_words && n_best > 0; w++) {
-        if (!(score[w] > 0)) continue;
-        if (n == n_best &&
-            !shown_before(vocabulary, w, score[w], best[n - 1].word, best[n - 1].score))
+    size_t n_taken = 0;
+    for (size_t k = 0; k < n && n_best > 0; k++) {
+        const uint32_t w = word[k];
+        if (n_taken == n_best &&
+            !shown_before(vocabulary, w, score[w], best[n_best - 1].word, best[n_best - 1].score))
             continue;
-        size_t at = n < n_best ? n++ : n - 1;
+        size_t at = n_taken < n_best ? n_taken++ : n_best - 1;
         for (;
              at > 0 && shown_before(vocabulary, w, score[w], best[at - 1].word, best[at - 1].score);
              at--)
             best[at] = best[at - 1];
         best[at] = (gm_keyword){w, score[w]};
     }
-    for (; n < n_best; n++) best[n] = (gm_keyword){UINT32_MAX, 0};
+    for (; n_taken < n_best; n_taken++) best[n_taken] = (gm_keyword){UINT32_MAX, 0};
 }
 
-/* The keywords of every class of one division. score, in: scratch. */
-static void take_keywords(const gm_keyword_classes *classes, size_t n_keywords, const gm_bag *bag,
-                          const gm_vocabulary *vocabulary, const double *factor, double *score,
-                          bool *in)
+/* The keywords of every class of one division, in time that goes with the words below each class.
+ * score (n_words), zero before and after, and word (n_words) are scratch. */
+static gm_status take_keywords(const gm_keyword_classes *classes, size_t n_keywords,
+                               const gm_bag *bag, const gm_vocabulary *vocabulary,
+                               const double *factor, double *score, uint32_t *word, gm_error *err)
 {
-    const size_t n_words = gm_vocabulary_n(vocabulary);
-    for (size_t c = 0; c < classes->n; c++) {
-        find_below(in, c, classes->parent, classes->n);
-        score_class(score, n_words, bag, classes->label, in, factor);
-        take_best(classes->keyword + c * n_keywords, n_keywords, score, vocabulary);
+    gm_status status = GM_OK;
+    size_t *next = gm_alloc(classes->n, sizeof *next);
+    class_rows rows = {.first = gm_alloc(classes->n, sizeof *rows.first),
+                       .n = gm_alloc(classes->n, sizeof *rows.n),
+                       .at = gm_alloc(bag->n_rows, sizeof *rows.at)};
+    if (!next || !rows.first || !rows.n || !rows.at)
+        GM_FAIL(GM_EMEM, "no memory for keywords of %zu classes", classes->n);
+    gather_rows(&rows, classes, bag->n_rows, next);
+    for (size_t c = classes->n; c-- > 0;) { /* from below: sorting mixes what is below */
+        uint32_t *row = rows.at + rows.first[c];
+        if (classes->parent) qsort(row, rows.n[c], sizeof *row, ascending);
+        const size_t n = score_rows(score, word, bag, row, rows.n[c], factor);
+        take_best(classes->keyword + c * n_keywords, n_keywords, score, word, n, vocabulary);
+        for (size_t k = 0; k < n; k++) score[word[k]] = 0;
     }
+out:
+    gm_free(next);
+    gm_free(rows.first);
+    gm_free(rows.n);
+    gm_free(rows.at);
+    return status;
 }
 
 gm_status gm_keywords_find(const gm_keyword_classes *classes, size_t n_divisions,
@@ -189,13 +234,11 @@ gm_status gm_keywords_find(const gm_keyword_classes *classes, size_t n_divisions
     gm_status status = GM_OK;
     const size_t n_words = gm_vocabulary_n(vocabulary);
     const bool by_class = options->method == GM_KEYWORDS_CLASS;
-    size_t most = 0;
     gm_bag bag = {0};
-    for (size_t d = 0; d < n_divisions; d++) most = classes[d].n > most ? classes[d].n : most;
     double *idf = gm_alloc(n_words, sizeof *idf), *score = gm_alloc(n_words, sizeof *score);
     double *factor = gm_alloc(n_words, sizeof *factor);
-    bool *in = gm_alloc(most, sizeof *in);
-    if (!idf || !score || !factor || !in)
+    uint32_t *word = gm_alloc(n_words, sizeof *word);
+    if (!idf || !score || !factor || !word)
         GM_FAIL(GM_EMEM, "no memory for scores of %zu words", n_words);
     GM_TRY(copy_bag(&bag, counts, err));
     if (options->stems) GM_TRY(apply_stems(&bag, vocabulary, err));
@@ -205,13 +248,13 @@ gm_status gm_keywords_find(const gm_keyword_classes *classes, size_t n_divisions
     else
         gm_tfidf_apply(&bag, idf, options->tfidf.sublinear);
     for (size_t d = 0; d < n_divisions; d++)
-        take_keywords(&classes[d], options->n_keywords, &bag, vocabulary, by_class ? factor : NULL,
-                      score, in);
+        GM_TRY(take_keywords(&classes[d], options->n_keywords, &bag, vocabulary,
+                             by_class ? factor : NULL, score, word, err));
 out:
     gm_bag_clear(&bag);
     gm_free(idf);
     gm_free(score);
     gm_free(factor);
-    gm_free(in);
+    gm_free(word);
     return status;
 }

@@ -49,5 +49,8 @@ ls -d made |& sed 's/.*: \(.*\): /\1: /'
 mkdir drawn && touch drawn/map-clusters.png # said before the work, not after it
 run gm-cluster fit t.h5 -o drawn.a.h5 --figures drawn --quiet
 ls -d drawn.a.h5 |& sed 's/.*: \(.*\): /\1: /'
+mkdir half && touch half/cluster-00.png # which nobody could know of: the atlas stays, and this is said
+run gm-cluster fit t.h5 -o half.a.h5 --figures half --quiet
+ls -d half.a.h5
 head -c 20000 a.h5 > cut.h5
 run gm-cluster show cut.h5

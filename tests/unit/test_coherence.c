@@ -56,6 +56,28 @@ static void many_documents(void)
     CHECK_NEAR(got.mean, log(both / (a * b)) / -log(both), 1e-12);
 }
 
+/* Of many documents and many keywords: room for what there is, not for every pair of them. */
+static void many_keywords_of_many_documents(void)
+{
+    enum { MANY = 1 << 22, WORDS_A_CLASS = 2, CLASSES = 1 << 17, KEYWORDS = 2 * CLASSES };
+    uint64_t *begin = gm_alloc(MANY + 1, sizeof *begin);
+    uint32_t *found = gm_alloc(MANY, sizeof *found), *keyword = gm_alloc(KEYWORDS, sizeof *keyword);
+    double *each = gm_alloc(CLASSES, sizeof *each);
+    gm_bag counts = {.n_rows = MANY, .n_entries = MANY, .indptr = begin, .word = found};
+    const gm_coherence_input in = {&counts, KEYWORDS, keyword, CLASSES, WORDS_A_CLASS};
+    gm_coherence got;
+    gm_error err = {0};
+    for (uint32_t d = 0; d < MANY; d++) found[d] = d % KEYWORDS, begin[d + 1] = d + 1;
+    for (uint32_t k = 0; k < KEYWORDS; k++) keyword[k] = k;
+    CHECK_OK(gm_coherence_find(&got, each, &in, &err), err);
+    CHECK_NEAR(got.mean, -1, 0); /* no document has two */
+    CHECK_NEAR(got.diversity, 1, 0);
+    gm_free(begin);
+    gm_free(found);
+    gm_free(keyword);
+    gm_free(each);
+}
+
 static void without_keywords(void)
 {
     const uint32_t keyword[] = {UINT32_MAX, UINT32_MAX};
@@ -87,5 +109,5 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(find_something, NULL);
 }
 
-TESTS(TEST(by_hand), TEST(many_documents), TEST(without_keywords),
-      TEST(survives_every_allocation_failure))
+TESTS(TEST(by_hand), TEST(many_documents), TEST(many_keywords_of_many_documents),
+      TEST(without_keywords), TEST(survives_every_allocation_failure))

@@ -111,6 +111,24 @@ static void names_from_the_right_begin_at_the_left(void)
     gm_text_clear(&svg);
 }
 
+/* Of more names than there is room for the first are shown: the last, which no font has, is not. */
+static void a_legend_has_as_many_names_as_can_be_read(void)
+{
+    enum { MANY = 2000 };
+    static const char *legend[MANY];
+    const float xy[] = {0, 0, 1, 1};
+    const int32_t group[] = {0, MANY - 1};
+    gm_map_figure map = {.title = "", .n = 2, .xy = xy, .group = group, .legend = legend};
+    gm_text png = {0};
+    gm_error err = {0};
+    for (size_t i = 0; i < MANY; i++) legend[i] = i < 107 ? "soup" : "\U0010FFFD";
+    map.n_groups = MANY;
+    CHECK_OK(gm_figure_map_png(&map, &png, &err), err);
+    map.n_groups = 108;
+    CHECK_FAILS(gm_figure_map_png(&map, &png, &err), err, GM_EABSENT, "no installed font");
+    gm_text_clear(&png);
+}
+
 /* All name points of one place, where something is drawn: none covers another, or more than the rim
  * of that, all are in the frame; one alone stands beside its point. */
 static void labels_at_points_cover_nothing(void)
@@ -418,7 +436,8 @@ static void a_heatmap_may_have_more_cells_than_pixels(void)
 TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(eight_groups_are_told_apart_by_every_eye),
       TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
-      TEST(names_from_the_right_begin_at_the_left), TEST(labels_at_points_cover_nothing),
+      TEST(names_from_the_right_begin_at_the_left), TEST(a_legend_has_as_many_names_as_can_be_read),
+      TEST(labels_at_points_cover_nothing),
       TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),
       TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),

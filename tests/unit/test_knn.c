@@ -3,11 +3,14 @@
  * label: long */
 #include "cluster/knn.h"
 
+#include "base/cli.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "cluster/knn_bytes.h"
 #include "cluster/neighbour.h"
 #include "tests/check.h"
+
+#include <signal.h>
 
 enum { MAX_K = 40 };
 
@@ -295,8 +298,25 @@ static void survives_every_allocation_failure(void)
     clear_cloud(&c);
 }
 
+/* What took minutes would not have ended before. */
+static void a_signal_ends_the_search(void)
+{
+    gm_error err = {0};
+    for (int far = 0; far < 2;
+         far++) { /* far: all in one place, which is answered point by point */
+        cloud c = make_cloud(2000, 20, far ? 1 : 1000, GM_EUCLIDEAN);
+        gm_knn knn;
+        gm_catch_signals();
+        raise(SIGINT);
+        CHECK_FAILS(gm_knn_find(&knn, &c.points, NULL, 0, 5, NULL, &err), err, GM_EINTERRUPTED,
+                    "interrupted while neighbours were found");
+        CHECK(gm_interrupt_taken());
+        clear_cloud(&c);
+    }
+}
+
 TESTS(TEST(exact_over_odd_sizes), TEST(ties_go_to_the_lower_number),
       TEST(one_place_is_answered_the_slow_way), TEST(some_queries), TEST(threads_change_nothing),
       TEST(instruction_sets_change_nothing), TEST(bytes_know_what_they_are_for),
-      TEST(the_first_of_many_are_the_nearest), TEST(from_one_set_to_another), TEST(k_out_of_range),
-      TEST(survives_every_allocation_failure))
+      TEST(the_first_of_many_are_the_nearest), TEST(a_signal_ends_the_search),
+      TEST(from_one_set_to_another), TEST(k_out_of_range), TEST(survives_every_allocation_failure))

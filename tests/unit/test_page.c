@@ -285,6 +285,30 @@ static void the_page_says_what_usage_is(void)
     }
 }
 
+/* Document 4 alone is of a subset that is not the first. */
+static void of_many_subsets_the_largest_are_columns(void)
+{
+    enum { MANY = 300 };
+    static const uint16_t subset[N] = {7, 7, 7, 7, 299};
+    static const char *name[MANY];
+    static uint32_t count[C * MANY];
+    const gm_report_options options = {.html = "page.html"};
+    gm_atlas atlas = sample_atlas();
+    gm_error err = {0};
+    gm_html page = {0};
+    for (size_t s = 0; s < MANY; s++) name[s] = s == 7 ? "wine" : s == 299 ? "last" : "none";
+    count[7] = 3, count[MANY + 7] = 1;
+    atlas.n_subsets = MANY, atlas.subset = subset;
+    atlas.subset_name = name, atlas.subset_count = count;
+    CHECK_OK(gm_atlas_page(&page, &atlas, &options, &err), err);
+    CHECK_PAGE(page.text.at, "The 100 largest of 300 subsets.");
+    CHECK_PAGE(page.text.at, "cluster</th><th scope=\"col\" class=\"up\"><span>wine</span></th>"
+                             "<th scope=\"col\" class=\"up\"><span>last<");
+    CHECK_PAGE(page.text.at,
+               "<th scope=\"row\">1</th><td class=\"n m9\">1</td><td class=\"n m0\">");
+    gm_html_clear(&page);
+}
+
 static void more_clusters_than_its_numbers_can_name_are_refused(void)
 {
     gm_atlas atlas = sample_atlas();
@@ -408,7 +432,8 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(the_policy_names_every_script_and_style), TEST(data_comes_out_as_it_went_in),
       TEST(json_for_scripts_cannot_end_its_element), TEST(shares_are_of_the_experts_that_stand_out),
       TEST(shares_are_what_the_atlas_was_made_of), TEST(another_trace_is_refused),
-      TEST(the_page_says_what_usage_is), TEST(more_clusters_than_its_numbers_can_name_are_refused),
+      TEST(the_page_says_what_usage_is), TEST(of_many_subsets_the_largest_are_columns),
+      TEST(more_clusters_than_its_numbers_can_name_are_refused),
       TEST(snippets_are_one_line_each_and_harmless),
       TEST(branches_end_where_the_last_document_leaves),
       TEST(texts_are_cut_until_the_page_is_small_enough),
