@@ -2,6 +2,7 @@
 #include "steer/sweep/cells.h"
 #include "steer/sweep/scores.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -162,6 +163,7 @@ static void outcome_of(gm_outcomes *out, const gm_study *s, int topic, double *d
         if (gm_is_judged(c, topic, GM_ARM_PLAN) && c->dose == 0)
             o->zero_same = same_texts(s, c, base) && c->cost[GM_NEUTRAL].kl_mean == 0;
     }
+    assert(o->plan); /* gm_cells_try lets no judged plan be absent */
     const gm_cost *in = &o->plan->cost[GM_IN_TOPIC], *off = &o->plan->cost[GM_OFF_TOPIC];
     o->target_gain = (in->nll_base - in->nll) - (off->nll_base - off->nll);
     o->usage = important_share(s, o->plan, topic);

@@ -26,6 +26,18 @@ static void hash_plan(gm_sha256 *hash, const gm_topic *t)
     hash_text(hash, t->domain);
 }
 
+/* What the model's folder says beside its weights: tokens, template, and how they are drawn. */
+static void hash_folder(gm_sha256 *hash, const gm_setup *setup)
+{
+    const gm_sampling *how = &setup->sampling;
+    const double numbers[] = {how->temperature, how->top_k, how->top_p, how->repetition_penalty};
+    hash_text(hash, gm_tokenizer_digest(setup->tokenizer));
+    hash_text(hash, setup->chat.name);
+    gm_sha256_update(hash, numbers, sizeof numbers);
+    for (size_t i = 0; i < setup->stop.n; i++)
+        gm_sha256_update(hash, &setup->stop.at[i], sizeof setup->stop.at[i]);
+}
+
 /* Of everything that a cell's contents follow from. */
 static void make_fingerprint(gm_study *s, const char *config)
 {
@@ -41,6 +53,7 @@ static void make_fingerprint(gm_study *s, const char *config)
     hash_text(&hash, s->setup->info->config_digest);
     hash_text(&hash, gm_numerics_name(s->setup->info->numerics));
     hash_text(&hash, s->setup->info->kernels); /* they name the device too */
+    hash_folder(&hash, s->setup);
     hash_text(&hash, s->setup->atlas->digest);
     gm_sha256_update(&hash, s->judge.digest, sizeof s->judge.digest);
     for (size_t i = 0; i < s->n_topics; i++)

@@ -50,6 +50,12 @@ sweep $small -o k.h5; echo "exit $?"
 sweep $small -o k.h5 --max-kl 2 --resume; echo "exit $?"
 sweep $small -o k.h5 --force --dry-run > /dev/null && ls k.h5.parts/*.h5 > /dev/null && echo "kept by a dry run"
 grep -aq '"device":"cpu","kernels":' k.h5.parts/*.h5 && echo "a part says what computed it"
+cp -rL "$TINY" folder && chmod -R u+w folder
+echo '{"do_sample": true, "top_k": 2}' > folder/generation_config.json
+sweep $small --model folder -o k.h5 --resume; echo "exit $?"
+cp -L "$TINY"/*.json folder && sed -i 's/"normalizer": *null/"normalizer": {"type": "Lowercase"}/' folder/tokenizer.json
+cmp -s "$TINY/tokenizer.json" folder/tokenizer.json || echo "another tokenizer"
+sweep $small --model folder -o k.h5 --resume; echo "exit $?"
 sweep $small -o k.h5 --resume > resumed 2> /dev/null; echo "exit $?"
 same whole resumed "text after a kill"
 for file in whole k; do sweep $small -o $file.h5 --resume 2> /dev/null | sed 's/^[^ ]* //' > $file.end; done
