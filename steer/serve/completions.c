@@ -184,7 +184,12 @@ gm_status gm_completions_generate(gm_completions *out, const gm_server *server,
     GM_TRY(make_plans(out, server, request, err));
     out->text = gm_alloc(n, sizeof *out->text);
     if (out->text == NULL) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);
-    for (; out->n < n; out->n++) GM_TRY(prepare(out, out->n, server, request, &chat, err));
+    for (size_t i = 0; i < n;
+         i++) { /* one that is too long is not copied n times before it is found */
+        out->n = i + 1;
+        GM_TRY(prepare(out, i, server, request, &chat, err));
+        GM_TRY(gm_continue_fits(out->text, out->n, server->setup->info, err));
+    }
 
     gm_continue_options o = gm_setup_continue(server->setup, out->edit, out->n_edits);
     o.schedules = out->schedule;

@@ -33,11 +33,15 @@ struct gm_jobs {
 
 gm_status gm_jobs_create(gm_jobs **out, gm_error *err)
 {
+    pthread_condattr_t monotonic;
     gm_jobs *jobs = gm_alloc(1, sizeof *jobs);
     *out = jobs;
     if (jobs == NULL) return gm_fail(err, GM_EMEM, "no memory for requests");
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_cond_init(&jobs->changed, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC); /* the day's clock may be set back */
+    pthread_cond_init(&jobs->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     return GM_OK;
 }
 
@@ -54,7 +58,7 @@ static void wait_for_change(gm_jobs *jobs)
 {
     enum { SECOND_NS = 1000000000, WAIT_NS = 200000000 };
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += WAIT_NS;
     until.tv_sec += until.tv_nsec / SECOND_NS;
     until.tv_nsec %= SECOND_NS;

@@ -164,6 +164,17 @@ def the_page_and_what_it_asks(port):
     assert json.loads(send(port, "/v1/models")[1])["data"][0]["id"] == "deepseek-tiny"
 
 
+def what_is_too_long_is_found_before_it_is_copied(port, process):
+    """1,024 times 200,000 ids would be 800 MB."""
+    def most_mb():
+        said = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        return int(said.split("VmHWM:")[1].split()[0]) / 1000
+
+    before = most_mb()
+    status, reply = send(port, COMPLETIONS, {"prompt": [5] * 200000, "n": 1024, "max_tokens": 1})
+    assert status == 400 and b"prompt 1 has 200000 tokens" in reply and most_mb() < before + 400, (reply, before, most_mb())
+
+
 def who_leaves_is_not_waited_for(port):
     """Many long texts, and nobody who reads them: the next request does not wait for their end."""
     body = json.dumps({"prompt": ["salt"] * 500, "max_tokens": 240, "stream": True}).encode()
@@ -329,6 +340,7 @@ def main():
         draws_differ_and_stops_stop(port)
         log_probabilities_are_those_of_the_text(port)
         what_is_wrong_is_refused(port)
+        what_is_too_long_is_found_before_it_is_copied(port, process)
         the_page_and_what_it_asks(port)
         who_leaves_is_not_waited_for(port)
         connections_that_ask_nothing_give_way(port)
