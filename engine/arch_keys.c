@@ -215,13 +215,21 @@ out:
     return status;
 }
 
-/* Around the part that takes text, or (Kimi-K2.5's way) in it. */
+/* Around the part that takes text, or (Kimi-K2.5's way) in it, or in both places the same. */
 static gm_status read_quantised(const gm_config_parts *parts, const char *where, gm_arch *arch,
                                 gm_error *err)
 {
+    gm_scale_blocks inside;
     gm_status status = gm_quantised_read(&arch->blocks, parts->outermost, where, err);
-    if (status != GM_OK || arch->blocks.suffix || parts->own == parts->outermost) return status;
-    return gm_quantised_read(&arch->blocks, parts->own, where, err);
+    if (status == GM_OK) status = gm_quantised_read(&inside, parts->own, where, err);
+    if (status != GM_OK || inside.suffix == NULL) return status;
+    if (arch->blocks.suffix && !gm_blocks_same(&arch->blocks, &inside))
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': '%s' of the whole and of the part that takes text say two things of "
+                       "how weights are stored; remove the one that is wrong",
+                       where, quantised);
+    arch->blocks = inside;
+    return GM_OK;
 }
 
 gm_status gm_arch_check_keys(const gm_config_parts *parts, const char *where, gm_arch *arch,

@@ -279,8 +279,7 @@ static gm_status read_compressed(const gm_json *part, gm_scale_blocks *out, cons
     for (const gm_json *group = gm_json_first(groups); group; group = gm_json_next(group)) {
         gm_scale_blocks blocks;
         GM_TRY(read_group(group, &blocks, where, err));
-        if (out->suffix && (blocks.rows != out->rows || blocks.cols != out->cols ||
-                            blocks.packing != out->packing || blocks.zeros != out->zeros))
+        if (out->suffix && !gm_blocks_same(&blocks, out))
             GM_FAIL(GM_EFORMAT,
                     "'%s': the groups of '%s' have scales for blocks of different sizes, but only "
                     "one size and one type is supported",
@@ -443,6 +442,13 @@ gm_status gm_quantised_read(gm_scale_blocks *out, const gm_json *config, const c
         "BF16, fp8 and the int4 of compressed-tensors, gptq and awq can be read; use a "
         "copy in BF16",
         where, PART, name);
+}
+
+bool gm_blocks_same(const gm_scale_blocks *a, const gm_scale_blocks *b)
+{
+    return strcmp(a->suffix, b->suffix) == 0 && a->rows == b->rows && a->cols == b->cols &&
+           a->fixed == b->fixed && a->packing == b->packing && a->zeros == b->zeros &&
+           a->above == b->above;
 }
 
 const char *gm_blocks_show(char text[48], const gm_scale_blocks *b)

@@ -24,6 +24,9 @@
 gm_status gm_quantised_read(gm_scale_blocks *out, const gm_json *config, const char *where,
                             gm_error *err) GM_MUST_USE;
 
+/* Do weights lie in the same form under both? Neither is empty. */
+bool gm_blocks_same(const gm_scale_blocks *a, const gm_scale_blocks *b);
+
 /* What has a scale: "128 x 128", "a row", "a tensor"; of four bits "32 inputs"; "" nothing. */
 const char *gm_blocks_show(char text[48], const gm_scale_blocks *blocks);
 

@@ -61,26 +61,42 @@ static void reads_the_published_config(void)
     gm_text_clear(&config);
 }
 
-/* Quantization may stand in 'text_config' instead, as Kimi-K2.5 has it. */
-static void reads_quantization_inside(void)
+#define FP8                                                                                        \
+    "\"quantization_config\":{\"activation_scheme\":\"static\",\"quant_method\":\"fp8\",\"weight_" \
+    "block_size\":null},"
+#define GPTQ "\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":64},"
+
+/* The small config with other words around and inside the part that takes text. */
+static gm_status read_small(gm_arch *a, const char *outside, const char *inside, gm_error *err)
 {
-    static const char out[] = "\"quantization_config\":{\"activation_scheme\":\"static\","
-                              "\"quant_method\":\"fp8\",\"weight_block_size\":null},"
-                              "\"text_config\":{",
-                      in[] = "\"text_config\":{\"quantization_config\":{\"quant_method\":\"gptq\","
-                             "\"bits\":4,\"group_size\":64},";
-    gm_text config = {0};
+    gm_text config = {0}, in = {0};
     gm_json *json = NULL;
-    gm_error err = {0};
-    gm_arch a;
-    CHECK_OK(gm_text_printf(&config, &err, SMALL, "mistral4"), err);
-    replace_text(&config, out, in);
-    CHECK_OK(gm_json_parse(&json, config.at, config.n, "small", &err), err);
-    CHECK_OK(gm_arch_from_json(&a, json, "small", NULL, NULL, &err), err);
-    CHECK(a.blocks.packing == GM_PACKING_GPTQ && a.blocks.cols == 64);
-    gm_arch_clear(&a);
+    CHECK_OK(gm_text_printf(&config, err, SMALL, "mistral4"), *err);
+    CHECK_OK(gm_text_printf(&in, err, "%s\"text_config\":{%s", outside, inside), *err);
+    replace_text(&config, FP8 "\"text_config\":{", in.at);
+    CHECK_OK(gm_json_parse(&json, config.at, config.n, "small", err), *err);
+    gm_status status = gm_arch_from_json(a, json, "small", NULL, NULL, err);
     gm_json_free(json);
     gm_text_clear(&config);
+    gm_text_clear(&in);
+    return status;
+}
+
+/* Quantization may stand in 'text_config' instead, as Kimi-K2.5 has it, or in both places, which
+ * then agree. */
+static void reads_quantization_inside(void)
+{
+    gm_error err = {0};
+    gm_arch a;
+    CHECK_OK(read_small(&a, "", GPTQ, &err), err);
+    CHECK(a.blocks.packing == GM_PACKING_GPTQ && a.blocks.cols == 64);
+    gm_arch_clear(&a);
+    CHECK_OK(read_small(&a, FP8, FP8, &err), err);
+    CHECK(a.blocks.packing == GM_PACKING_NONE && a.blocks.fixed);
+    gm_arch_clear(&a);
+    CHECK(read_small(&a, FP8, GPTQ, &err) == GM_EFORMAT);
+    CHECK(strstr(err.text, "'quantization_config' of the whole and of the part") != NULL);
+    gm_arch_clear(&a);
 }
 
 /* The golden's tensors by the names that they have inside, beside one of what sees images. */
