@@ -12,7 +12,7 @@ if not shutil.which("dpkg-deb"):
     sys.exit(77)
 shutil.rmtree("work", ignore_errors=True)
 WORK = pathlib.Path("work").resolve()
-CHECKOUT, DEPS, FAKES, DEBS = WORK / "a checkout", WORK / "a checkout/deps", WORK / "bin", WORK / "debs"
+CHECKOUT, DEPS, FAKES, DEBS = WORK / "a checkout", WORK / "deps", WORK / "bin", WORK / "debs"
 LIB = "usr/lib/x86_64-linux-gnu"
 
 
@@ -69,6 +69,12 @@ put(CHECKOUT / "scripts/packages.txt", "# build\ninstalled\n\n# check (tools)\nc
 assert "all 1 are here" in run("scripts/setup") and not (FAKES / "calls").exists()
 put(CHECKOUT / "scripts/packages.txt", "# build\nlibgreet-dev\ninstalled\n\n# check (tools)\ncppcheck\n")
 (FAKES / "asked").unlink()
+
+# files that are unpacked cannot name a path with a blank
+assert "a checkout/deps' has a blank or one of " in run("scripts/setup", "--user", code=1) and not (FAKES / "calls").exists()
+(CHECKOUT / "deps").rmdir()
+DEPS.mkdir()
+(CHECKOUT / "deps").symlink_to(DEPS)
 
 # --user asks for no password; what cannot be fetched is said, and nothing counts as there
 put(FAKES / "broken", "")
