@@ -42,7 +42,7 @@ static gm_status fill_column(gm_comparison_column *c, const gm_setup *setup, gm_
     GM_TRY(gm_setup_plan(&c->plan, setup, &recipe, path, err));
     recipe.weight = 1;
     recipe.control = NULL;
-    GM_TRY(gm_setup_plan(&at_one, setup, &recipe, path, err));
+    GM_TRY(gm_setup_plan_quietly(&at_one, setup, &recipe, path, err));
     GM_TRY(find_important(c, setup, &at_one, err));
 out:
     gm_plan_clear(&at_one);

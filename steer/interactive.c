@@ -85,6 +85,7 @@ static gm_status steer_to(dialogue *d, const char *what, char *rest, gm_error *e
         return gm_fail(err, GM_EARG, "/%s: expected a name or number to steer towards", what);
     if (blank && gm_parse_f64(blank + 1, &weight)) {
         recipe.weight = weight;
+        while (blank > rest && blank[-1] == ' ') blank--;
         *blank = '\0';
     } else if (blank && what[0] != 's') {
         return gm_fail(err, GM_EARG, "/%s: the weight '%s' is not a number", what, blank + 1);

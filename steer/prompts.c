@@ -135,7 +135,8 @@ static gm_status append_file(gm_prompts *prompts, const char *path, gm_error *er
     gm_text file = {0}, where = {0};
     size_t line = 0, before = prompts->n;
     GM_TRY(gm_text_read_file(&file, path, MAX_FILE_BYTES, err));
-    for (size_t at = 0; at < file.n;) {
+    const bool marked = file.n >= 3 && memcmp(file.at, "\xEF\xBB\xBF", 3) == 0; /* byte order */
+    for (size_t at = marked ? 3 : 0; at < file.n;) {
         const char *start = file.at + at;
         const char *newline = memchr(start, '\n', file.n - at);
         size_t n = newline ? (size_t)(newline - start) : file.n - at;

@@ -5,6 +5,7 @@
 #include "steer/recipe_words.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- what the atlas holds ---- */
@@ -222,6 +223,12 @@ gm_status gm_recipe_apply_control(gm_plan *plan, const gm_recipe *recipe, const 
 
     float *bias = gm_alloc(n, sizeof *bias), *vector = gm_alloc(n, sizeof *vector);
     if (!bias || !vector) GM_FAIL(GM_EMEM, "no memory for a control");
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(plan->bias[i]))
+            GM_FAIL(GM_EARG,
+                    "--control %s: the plan takes experts out (-inf), so there is no norm for the "
+                    "control to have",
+                    recipe->control);
     GM_TRY(make_other_vector(vector, recipe, atlas, control, detail, err));
     add_to_layers(bias, plan, vector, atlas);
     gm_vector_match_norm(bias, plan->bias, plan->n_layers, plan->n_experts);

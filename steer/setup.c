@@ -102,8 +102,8 @@ static void warn_of_strength(const gm_plan *plan)
                 (double)most);
 }
 
-gm_status gm_setup_plan(gm_plan *plan, const gm_setup *s, const gm_recipe *recipe, const char *path,
-                        gm_error *err)
+gm_status gm_setup_plan_quietly(gm_plan *plan, const gm_setup *s, const gm_recipe *recipe,
+                                const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text what = {0};
@@ -111,8 +111,6 @@ gm_status gm_setup_plan(gm_plan *plan, const gm_setup *s, const gm_recipe *recip
     *plan = (gm_plan){0};
     if (path == NULL) {
         GM_TRY(gm_recipe_build(plan, recipe, &own, s->atlas, s->options->atlas, err));
-        gm_recipe_warn(recipe, plan);
-        warn_of_strength(plan);
         goto out;
     }
     GM_TRY(gm_plan_read(plan, path, err));
@@ -124,11 +122,20 @@ gm_status gm_setup_plan(gm_plan *plan, const gm_setup *s, const gm_recipe *recip
         GM_TRY(gm_plan_scale(plan, recipe->weight, err));
         GM_TRY(note_weight(plan, path, recipe->weight, err));
     }
-    warn_of_strength(plan);
 out:
     gm_text_clear(&what);
     if (status != GM_OK) gm_plan_clear(plan);
     return status;
+}
+
+gm_status gm_setup_plan(gm_plan *plan, const gm_setup *s, const gm_recipe *recipe, const char *path,
+                        gm_error *err)
+{
+    gm_status status = gm_setup_plan_quietly(plan, s, recipe, path, err);
+    if (status != GM_OK) return status;
+    if (path == NULL) gm_recipe_warn(recipe, plan);
+    warn_of_strength(plan);
+    return GM_OK;
 }
 
 static gm_chat_options chat_options(const gm_setup_options *o)

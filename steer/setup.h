@@ -111,10 +111,13 @@ void gm_setup_put_chat_options(const gm_setup_options *options, gm_json_out *jso
 
 /* The plan of the file `path` times recipe->weight, or (path NULL) what the recipe asks
  * for; zeros when that is nothing. A plan of other sizes is refused, and one of another
- * model unless --any-model. The caller's, for gm_plan_clear. Errors of gm_plan_read,
- * gm_recipe_build; GM_EARG, GM_EMEM. */
+ * model unless --any-model. The caller's, for gm_plan_clear. Warns where it does less or more than
+ * is likely meant; the second does not. Errors of gm_plan_read, gm_recipe_build; GM_EARG, GM_EMEM.
+ */
 gm_status gm_setup_plan(gm_plan *plan, const gm_setup *setup, const gm_recipe *recipe,
                         const char *path, gm_error *err) GM_MUST_USE;
+gm_status gm_setup_plan_quietly(gm_plan *plan, const gm_setup *setup, const gm_recipe *recipe,
+                                const char *path, gm_error *err) GM_MUST_USE;
 
 /* A plan as the engine's edit; borrows plan->bias. */
 gm_edit gm_setup_edit(const gm_plan *plan);

@@ -13,6 +13,7 @@ steered() { grep -o "\"steered\":{$text"; }
 echo "-- columns:"
 compare --atlas a.h5 --cluster 0=2 --subset soup --plan p.st --expert 1:2=1 --prompt salt --json | titles
 compare --expert 1:2=4 --expert 2:3=-inf --prompt salt --json | titles
+run compare --expert 1:2=50 --prompt salt --json > /dev/null
 compare --plan p.st --prompt salt --weight 0 --json > zero.json
 test "$(grep -o "\"unsteered\":{$text" zero.json | cut -d: -f 2-)" = "$(steered < zero.json | cut -d: -f 2-)" &&
     echo "a plan file at weight 0: same texts"

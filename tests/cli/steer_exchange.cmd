@@ -55,6 +55,7 @@ cat out.csv
 gm-steer plan --model "$TINY" --expert 1:3=2.5 --expert 2:0=-inf --weight 2 --export hand.csv > /dev/null
 same out.csv hand.csv "as by --expert"
 run gm-steer plan --import mine.csv
+run gm-steer plan --import mine.csv --atlas a.h5 --control mean
 for wrong in 9,0,1 1,12,1 one,2,1 1,2,nan 1,2,strong "1,2,1
 1,2,3" 1,2; do
     printf 'layer,expert,bias\n%s\n' "$wrong" > wrong.csv

@@ -50,7 +50,7 @@ generate --prompt "salt onion" > none
 generate --prompt "salt onion" --atlas a.h5 --cluster 0 --weight 2 > two
 generate --prompt "salt onion" --atlas a.h5 --subset stars > stars
 talk() { gm-steer generate --model "$TINY" --max-tokens 24 --interactive "$@"; }
-printf '%s\n' "salt onion" "/cluster 0 2" "salt onion" "/weight 0" "salt onion" "/subset stars 1" \
+printf '%s\n' "salt onion" "/cluster 0  2" "salt onion" "/weight 0" "salt onion" "/subset stars 1" \
     "salt onion" "/expert 1:2=9" "salt onion" "/off" "salt onion" | talk --atlas a.h5 > said
 generate --prompt "salt onion" --expert 1:2=9 > hand
 cat none two none stars hand none > expected

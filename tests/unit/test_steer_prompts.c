@@ -10,15 +10,16 @@ static void the_command_line_then_the_file(void)
     const gm_opt_list list = {given, 2};
     gm_prompts p = {0};
     gm_error err = {0};
-    put_text("prompts.txt",
-             "plain, with {braces}\r\n\n{\"prompt\": \"one \\\"object\\\"\"}\n"
+    put_text("prompts.txt", /* Windows's, with a byte order mark */
+             "\xEF\xBB\xBF{\"text\": \"marked\"}\nplain, with {braces}\r\n\n{\"prompt\": \"one "
+             "\\\"object\\\"\"}\n"
              "{\"text\": \"another\", \"meta\": 1}\n\"a\\nstring\"\nlast without newline");
     CHECK_OK(gm_prompts_read(&p, &list, "prompts.txt", &err), err);
     static const char *const want[] = {
-        "first",   "second",    "plain, with {braces}", "one \"object\"",
-        "another", "a\nstring", "last without newline"};
-    CHECK_INT(p.n, 7);
-    for (size_t i = 0; i < p.n && i < 7; i++) {
+        "first",          "second",  "marked",    "plain, with {braces}",
+        "one \"object\"", "another", "a\nstring", "last without newline"};
+    CHECK_INT(p.n, 8);
+    for (size_t i = 0; i < p.n && i < 8; i++) {
         CHECK_TEXT(p.at[i].text, want[i]);
         CHECK_INT(p.at[i].n, strlen(want[i]));
     }
