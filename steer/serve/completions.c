@@ -184,9 +184,8 @@ gm_status gm_completions_generate(gm_completions *out, const gm_server *server,
     GM_TRY(make_plans(out, server, request, err));
     out->text = gm_alloc(n, sizeof *out->text);
     if (out->text == NULL) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);
-    for (size_t i = 0; i < n;
-         i++) { /* one that is too long is not copied n times before it is found */
-        out->n = i + 1;
+    for (size_t i = 0; i < n; i++) {
+        out->n = i + 1; /* one that is too long is found before it is copied n times */
         GM_TRY(prepare(out, i, server, request, &chat, err));
         GM_TRY(gm_continue_fits(out->text, out->n, server->setup->info, err));
     }
