@@ -109,7 +109,7 @@ export class MapView {
         root.call(this.zoom).on("dblclick.zoom", null);
         this.root.addEventListener("pointermove", (e) => this.pointed(e));
         this.root.addEventListener("pointerleave", () => this.on.hover(-1, 0, 0));
-        this.root.addEventListener("click", (e) => this.on.pick(this.nearest(...this.pixelOf(e), REACH)));
+        this.root.addEventListener("click", (e) => this.clicked(e));
         this.root.addEventListener("keydown", (e) => this.key(e));
         this.root.addEventListener("pointerdown", (e) => this.lassoFrom(e));
     }
@@ -245,24 +245,32 @@ export class MapView {
         this.on.hover(this.nearest(px, py, REACH), px, py);
     }
 
+    /** The end of a lasso is a click, too, which would put a document's card in the place of its list. */
+    clicked(e) {
+        if (!this.lassoed) this.on.pick(this.nearest(...this.pixelOf(e), REACH));
+    }
+
     lassoFrom(e) {
+        this.lassoed = false;
         if (e.button || !(this.lassoing || e.shiftKey)) return;
         e.preventDefault();
         this.root.setPointerCapture(e.pointerId);
-        this.ring = [this.placeOf(...this.pixelOf(e))];
+        const ring = [this.placeOf(...this.pixelOf(e))], drag = new AbortController();
+        this.ring = ring;
         const move = (next) => {
-            this.ring.push(this.placeOf(...this.pixelOf(next)));
+            ring.push(this.placeOf(...this.pixelOf(next)));
             this.drawRing();
         };
-        const end = () => {
-            this.root.removeEventListener("pointermove", move);
-            const polygon = this.ring.length > 2 ? this.ring : null;
-            if (!polygon) this.ring = null;
+        const end = (last) => {
+            drag.abort();
+            this.lassoed = true;
+            if (this.ring !== ring) return; // Escape came first
+            this.ring = last.type === "pointerup" && ring.length > 2 ? ring : null;
             this.drawRing();
-            this.on.lasso(polygon);
+            this.on.lasso(this.ring);
         };
-        this.root.addEventListener("pointermove", move);
-        this.root.addEventListener("pointerup", end, {once: true});
+        for (const [kind, listener] of [["pointermove", move], ["pointerup", end], ["pointercancel", end]])
+            this.root.addEventListener(kind, listener, {signal: drag.signal});
     }
 
     key(e) {

@@ -10,7 +10,7 @@ import {expertName, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExpe
 import {bytesOfBase64, inflate} from "../../figures/page/unpack.mjs";
 import {HeatPair, tickStep} from "../../cluster/page/heat.mjs";
 import {logTicks} from "../../cluster/page/tree.mjs";
-import {SIDE, clusterShares, extent, placeLabels} from "../../cluster/page/map.mjs";
+import {MapView, SIDE, clusterShares, extent, placeLabels} from "../../cluster/page/map.mjs";
 import {chosen, frequent, isChoice, isInside, noChoice} from "../../cluster/page/selection.mjs";
 
 const NONE = 0xffff;
@@ -207,4 +207,36 @@ test("axes have at most so many numbers", () => {
     assert.deepEqual(logTicks(1.1, 1.9, 6), []);
     assert.equal(tickStep(64, 20), 4);
     assert.equal(tickStep(5, 20), 1);
+});
+
+test("a lasso ends with the pointer, and with Escape before it", () => {
+    const root = Object.assign(new EventTarget(), {setPointerCapture: () => {}});
+    const chosen = [], picked = [];
+    const map = Object.assign(Object.create(MapView.prototype), {root, lassoing: true, nearest: (x) => x, ring: null, drawRing: () => {},
+        pixelOf: (e) => [e.at, e.at], placeOf: (x, y) => [x, y],
+        on: {lasso: (polygon) => chosen.push(polygon), pick: (i) => picked.push(i)}});
+    const down = () => map.lassoFrom({button: 0, shiftKey: false, preventDefault: () => {}, pointerId: 1, at: 0});
+    const send = (kind, at) => root.dispatchEvent(Object.assign(new Event(kind), {at}));
+    const drag = (kind) => {
+        send("pointermove", 1);
+        send("pointermove", 2);
+        send(kind, 3);
+        send("pointermove", 4); // after it
+    };
+    down();
+    drag("pointerup");
+    assert.deepEqual(chosen, [[[0, 0], [1, 1], [2, 2]]]);
+    map.clicked({at: 3});
+    down();
+    drag("pointercancel");
+    assert.deepEqual(chosen.slice(1), [null]);
+    down();
+    map.ring = null; // as Escape does
+    drag("pointerup");
+    assert.equal(chosen.length, 2);
+    assert.equal(map.ring, null);
+    map.lassoing = false;
+    down();
+    map.clicked({at: 5}); // without a lasso
+    assert.deepEqual(picked, [5]);
 });
