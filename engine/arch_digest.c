@@ -41,6 +41,9 @@ static void digest_newer(gm_sha256 *hash, const gm_arch *arch)
                                     global->rope.whole,     global->rope.amplitude};
             gm_sha256_update(hash, newer, sizeof newer);
         }
+        const double dim = (double)global->rope.dim;
+        if (arch->family->rotary_part > 0 && global->rope.dim != rope->dim)
+            gm_sha256_update(hash, &dim, sizeof dim);
     }
     const gm_growth *growth = &arch->global.growth;
     if (arch->chunked || router->scales_input || growth->rate > 0.0f) {

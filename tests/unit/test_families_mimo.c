@@ -59,6 +59,26 @@ static void counts_the_published_parameters(void)
     gm_arch_clear(&a);
 }
 
+/* Of the layers that see all another part of a head turns: that is another model. */
+static void digests_what_turns_in_layers_that_see_all(void)
+{
+    static const char *const part[] = {"0.334", "0.5"};
+    char text[4096], digest[2][65];
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text,
+                 PUBLISHED "\"num_hidden_layers\":48,\"rope_parameters\":{\"full_attention\":"
+                           "{\"rope_type\":\"default\",\"rope_theta\":5000000,"
+                           "\"partial_rotary_factor\":%s},\"sliding_attention\":"
+                           "{\"rope_type\":\"default\",\"rope_theta\":10000}}}",
+                 part[i]);
+        gm_arch a = read_config_text(text);
+        CHECK(a.rope.dim == 64 && a.global.rope.dim == (i == 0 ? 64 : 96));
+        gm_arch_digest(&a, digest[i]);
+        gm_arch_clear(&a);
+    }
+    CHECK(strcmp(digest[0], digest[1]) != 0);
+}
+
 static void refuses_what_is_not_computed(void)
 {
     static const struct {
@@ -80,4 +100,4 @@ static void refuses_what_is_not_computed(void)
 }
 
 TESTS(TEST(reads_the_published_keys), TEST(counts_the_published_parameters),
-      TEST(refuses_what_is_not_computed))
+      TEST(digests_what_turns_in_layers_that_see_all), TEST(refuses_what_is_not_computed))
