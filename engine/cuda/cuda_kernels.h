@@ -31,6 +31,7 @@ enum {
     GM_CUDA_SLOTS = 8,               /* steps in flight to the host */
     GM_CUDA_PIECE = 2048,            /* hidden units that a warp of `down` takes at once, at most */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
+    GM_CUDA_MAX_VOCAB = 0xfffff,     /* tokens' weights of up to 2^44 add up in 64 bits */
     GM_CUDA_HEAD = 256,              /* of head_dim: what attention's kernels are compiled for, */
     GM_CUDA_MAX_HEAD = 512,          /* and once more for more than that, up to this */
     GM_CUDA_LATENT_SPLIT = 32,       /* GM_CUDA_SPLIT of latents, whose keys are wider */

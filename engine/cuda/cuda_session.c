@@ -48,6 +48,10 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
             err, GM_EABSENT,
             "the model has %d experts per layer, but the router on the GPU supports at most %d",
             arch->n_experts, GM_CUDA_MAX_EXPERTS);
+    if (arch->vocab > GM_CUDA_MAX_VOCAB)
+        return gm_fail(err, GM_EABSENT,
+                       "the model knows %d tokens, but sampling on the GPU supports at most %d",
+                       arch->vocab, GM_CUDA_MAX_VOCAB);
     if ((int64_t)GM_CUDA_FEW * arch->n_chosen * arch->expert_width > INT32_MAX)
         return gm_fail(
             err, GM_EABSENT,

@@ -290,15 +290,16 @@ static void what_the_kernels_cannot_take_is_refused(void)
 {
     gm_model *model = open_tiny("deepseek-tiny", "cpu", GM_NUMERICS_F32);
     const struct {
-        int n_experts, head_dim, width, n_chosen, expert_width;
+        int n_experts, head_dim, width, n_chosen, expert_width, vocab;
         const char *words;
     } cases[] = {
-        {1025, 32, 64, 4, 32,
+        {1025, 32, 64, 4, 32, 96,
          "1025 experts per layer, but the router on the GPU supports at most 1024"},
-        {16, 514, 64, 4, 32, "heads have 514 dimensions"},
-        {16, 33, 64, 4, 32, "heads have 33 dimensions"},
-        {16, 32, 64, 1024, 1 << 20, "which together are too wide for the GPU"},
-        {16, 32, 24833, 4, 32, "24833 wide, which is too wide for the GPU's shared memory"},
+        {16, 514, 64, 4, 32, 96, "heads have 514 dimensions"},
+        {16, 33, 64, 4, 32, 96, "heads have 33 dimensions"},
+        {16, 32, 64, 1024, 1 << 20, 96, "which together are too wide for the GPU"},
+        {16, 32, 24833, 4, 32, 96, "24833 wide, which is too wide for the GPU's shared memory"},
+        {16, 32, 64, 4, 32, 1 << 20, "1048576 tokens, but sampling on the GPU supports at most"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         gm_arch arch = model->arch;
@@ -306,7 +307,7 @@ static void what_the_kernels_cannot_take_is_refused(void)
         CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
         arch.n_experts = cases[i].n_experts, arch.head_dim = cases[i].head_dim;
         arch.width = cases[i].width, arch.n_chosen = cases[i].n_chosen;
-        arch.expert_width = cases[i].expert_width;
+        arch.expert_width = cases[i].expert_width, arch.vocab = cases[i].vocab;
         CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, cases[i].words);
     }
     gm_model_close(model);
