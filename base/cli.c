@@ -120,10 +120,7 @@ static int print_version(const char *program, bool json)
     gm_json_put_string(&out, "program", program);
     gm_version_put(&out);
     gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, &err);
-    if (status == GM_OK) printf("%s\n", out.text.at);
-    gm_text_clear(&out.text);
-    return gm_cli_end(program, "--version", status, false, &err);
+    return gm_cli_end(program, "--version", gm_cli_print_json(&out, &err), false, &err);
 }
 
 static int unknown_command(const char *program, const gm_command *commands, const char *word)

@@ -39,8 +39,7 @@ static gm_status read_tied(const gm_json *config, const char *where, gm_arch *ar
     bool tied;
     gm_status status = gm_json_get_bool_or(config, key, arch->tied_head, &tied, where, err);
     if (status != GM_OK) return status;
-    const gm_json *also = gm_json_find(config, other);
-    if (also && gm_json_kind_of(also) != GM_JSON_NULL && tied != arch->tied_head)
+    if (gm_config_has(config, other) && tied != arch->tied_head)
         return gm_fail(err, GM_EFORMAT, "'%s': '%s' and '%s' disagree", where, key, other);
     arch->tied_head = tied;
     return GM_OK;

@@ -162,8 +162,7 @@ static gm_status refuse_windows(const gm_json *config, const char *where, const 
                                 gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_json *types = gm_json_find(config, "layer_types");
-    const bool says = types && gm_json_kind_of(types) != GM_JSON_NULL; /* full, as is checked */
+    const bool says = gm_config_has(config, "layer_types"); /* full, as is checked */
     int window, full;
     GM_TRY(gm_config_int_or(config, "sliding_window", 1, INT32_MAX, 0, &window, where, err));
     GM_TRY(gm_config_int_or(config, "max_window_layers", 0, INT32_MAX, 62, &full, where, err));

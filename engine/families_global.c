@@ -87,7 +87,6 @@ static gm_status check_gemma(const gm_json *config, const char *where, gm_error 
     static const char *const activations[] = {"gelu_pytorch_tanh", NULL};
     static const char *const directions[] = {"vision", NULL};
     gm_status status = GM_OK;
-    const gm_json *scaling = gm_json_find(config, "rope_scaling");
     bool moe;
     int same;
     GM_TRY(gm_json_get_bool_or(config, "enable_moe_block", false, &moe, where, err));
@@ -107,7 +106,7 @@ static gm_status check_gemma(const gm_json *config, const char *where, gm_error 
                 "'%s': 'num_kv_shared_layers' is %d, but only 0 is supported: each layer has keys "
                 "and values of its own",
                 where, same);
-    if (scaling && gm_json_kind_of(scaling) != GM_JSON_NULL)
+    if (gm_config_has(config, "rope_scaling"))
         GM_FAIL(GM_EFORMAT,
                 "'%s': 'rope_scaling' is not supported, expected 'rope_parameters' with an object "
                 "for each type of layer",
@@ -141,12 +140,13 @@ out:
 
 /* The same as transformers saves it: an object for each of those layers, under its number, and all
  * alike; none where their heads are those of the other layers. */
-static gm_status read_each_global(const gm_json *list, const char *where, gm_arch *arch,
+static gm_status read_each_global(const gm_json *config, const char *where, gm_arch *arch,
                                   gm_error *err)
 {
     static const char name[] = "per_layer_config";
     static const char *const known[] = {"head_dim", "num_key_value_heads", NULL};
     gm_status status = GM_OK;
+    const gm_json *list = gm_json_find(config, name);
     const gm_global other = arch->global; /* what a member that is absent means */
     gm_global first = {0};
     int n = 0, n_global = 0;
@@ -183,21 +183,19 @@ static gm_status read_types(const gm_json *config, const char *where, gm_arch *a
     static const gm_rope near = {.theta = 1e4, .amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
     enum { GLOBAL_HEAD = 512 }; /* where the config names no width */
     gm_status status = GM_OK;
-    const gm_json *each = gm_json_find(config, "per_layer_config");
-    const gm_json *types = gm_json_find(config, "layer_types");
     const int last = arch->n_layers - 1;
     gm_global *global = &arch->global;
     GM_TRY(gm_read_windows(config, 6, where, arch, err));
-    if (types == NULL || gm_json_kind_of(types) == GM_JSON_NULL) arch->window[last] = 0;
+    if (!gm_config_has(config, "layer_types")) arch->window[last] = 0;
     if (arch->window[last] != 0)
         GM_FAIL(GM_EFORMAT,
                 "'%s': 'layer_types' ends with 'sliding_attention', expected 'full_attention'",
                 where);
     GM_TRY(gm_json_get_bool_or(config, "attention_k_eq_v", false, &global->shared, where, err));
     global->n_kv_heads = arch->n_kv_heads;
-    if (each && gm_json_kind_of(each) != GM_JSON_NULL) {
+    if (gm_config_has(config, "per_layer_config")) {
         global->head_dim = arch->head_dim;
-        GM_TRY(read_each_global(each, where, arch, err));
+        GM_TRY(read_each_global(config, where, arch, err));
     } else {
         global->head_dim = GLOBAL_HEAD;
         GM_TRY(read_global_heads(config, "global_head_dim",

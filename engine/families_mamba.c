@@ -271,8 +271,7 @@ static gm_status expect_fields(const gm_json *config, const char *where, gm_erro
     GM_TRY(gm_expect_bool(config, "use_bias", false, where, err));
     GM_TRY(gm_expect_bool(config, "mamba_proj_bias", false, where, err));
     GM_TRY(expect_no_limit(config, where, err));
-    const gm_json *latent = gm_json_find(config, "moe_latent_size");
-    if (latent && gm_json_kind_of(latent) != GM_JSON_NULL)
+    if (gm_config_has(config, "moe_latent_size"))
         GM_FAIL(GM_EFORMAT, "'%s': 'moe_latent_size' is not null, but only null is supported",
                 where);
 out:

@@ -151,14 +151,12 @@ static const char *const mellum_keys[] = {
 static gm_status check_angles(const gm_json *config, const char *where, gm_error *err)
 {
     static const char *const other[] = {"rope_theta", "rope_scaling"};
-    for (int i = 0; i < 2; i++) {
-        const gm_json *value = gm_json_find(config, other[i]);
-        if (value && gm_json_kind_of(value) != GM_JSON_NULL)
+    for (int i = 0; i < 2; i++)
+        if (gm_config_has(config, other[i]))
             return gm_fail(err, GM_EFORMAT,
                            "'%s': '%s' is not supported, expected 'rope_parameters' with an object "
                            "for each type of layer",
                            where, other[i]);
-    }
     return GM_OK;
 }
 
@@ -169,11 +167,10 @@ static gm_status read_mellum_layers(const gm_json *config, const char *where, gm
     static const gm_rope near = {.theta = 1e4, .amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
     static const gm_rope far = {.theta = 5e5, .amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
     gm_status status = GM_OK;
-    const gm_json *types = gm_json_find(config, "layer_types");
     const size_t wide = (size_t)arch->head_dim;
     int n_far = arch->n_layers;
     GM_TRY(check_angles(config, where, err));
-    if (types && gm_json_kind_of(types) != GM_JSON_NULL) {
+    if (gm_config_has(config, "layer_types")) {
         GM_TRY(gm_read_windows(config, 1, where, arch, err));
         n_far = 0;
         for (int i = 0; i < arch->n_layers; i++) n_far += arch->window[i] == 0;

@@ -156,8 +156,7 @@ static gm_status read_exaone(const gm_json *config, const char *where, gm_arch *
     gm_router_desc *r = &arch->router;
     gm_moe_layers layers = {
         .every = 1, .types = "mlp_layer_types", .also = "first_k_dense_replace"};
-    const gm_json *types = gm_json_find(config, "layer_types");
-    const bool said = types && gm_json_kind_of(types) != GM_JSON_NULL;
+    const bool said = gm_config_has(config, "layer_types");
     double scale;
     int every = 4;
 
@@ -233,8 +232,7 @@ static gm_status read_cohere_windows(const gm_json *config, int n_prefix, const 
                                      gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_json *types = gm_json_find(config, "layer_types");
-    const bool said = types && gm_json_kind_of(types) != GM_JSON_NULL;
+    const bool said = gm_config_has(config, "layer_types");
     int window, pattern, prefix;
     GM_TRY(gm_config_int(config, "sliding_window", 1, INT32_MAX, &window, where, err));
     GM_TRY(
@@ -294,13 +292,12 @@ out:
 static gm_status read_cohere(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_json *rms = gm_json_find(config, "rms_norm_eps");
     gm_moe_layers layers = {
         .every = 1, .types = "mlp_layer_types", .also = "first_k_dense_replace"};
     double epsilon, scale;
     arch->expert_width = arch->dense_width;
     arch->parallel = true;
-    arch->layer_norm = rms == NULL || gm_json_kind_of(rms) == GM_JSON_NULL;
+    arch->layer_norm = !gm_config_has(config, "rms_norm_eps");
 
     GM_TRY(check_cohere(config, where, err));
     GM_TRY(gm_config_int(config, "num_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
