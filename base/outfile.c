@@ -37,10 +37,7 @@ static gm_status check_name(const char *path, bool replace, gm_error *err)
 {
     struct stat info;
     if (*path == '\0') return gm_fail(err, GM_EIO, "the name of the output is empty");
-    if (lstat(path, &info) != 0) {
-        if (errno == ENOENT) return GM_OK;
-        return gm_fail(err, GM_EIO, "cannot access '%s': %s", path, strerror(errno));
-    }
+    if (lstat(path, &info) != 0) return GM_OK; /* where it cannot be, creating it says why */
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
         return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", path);
     if (!replace)
@@ -145,7 +142,7 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     gm_outfile *file = NULL;
     gm_text part = {0};
     int fd = -1;
-    bool created = false, locked;
+    bool locked;
     *out = NULL;
 
     GM_TRY(check_name(path, replace, err));
@@ -162,17 +159,13 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     if (fd < 0 && errno == EEXIST)
         GM_FAIL(GM_EBUSY, "'%s' is being written by another process", file->part);
     if (fd < 0) GM_FAIL(GM_EIO, "cannot create '%s': %s", file->part, strerror(errno));
-    status = take_lock(fd, file->part, &locked, err);
-    if (status != GM_OK) goto out; /* the name may be another's, who took ours for a stale one */
-    created = true;
-
+    GM_TRY(take_lock(fd, file->part, &locked, err));
     file->stream = fdopen(fd, "wb");
     if (file->stream == NULL) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));
     fd = -1; /* now the stream's */
     *out = file;
     file = NULL;
-out:
-    if (created && file) unlink(file->part); /* while the lock is held */
+out: /* nothing is removed: the name may be another's, who took ours for a stale one */
     if (fd >= 0) close(fd);
     if (file) free_outfile(file);
     return status;

@@ -150,7 +150,7 @@ static gm_counterpart find_counterpart(const uint32_t *member, size_t size, cons
         if (other[member[i]] >= 0) common[other[member[i]]]++;
     for (size_t i = 0; i < size; i++) {
         const int32_t o = other[member[i]];
-        if (o < 0 || common[o] == 0) continue; /* in none, or looked at before */
+        if (o < 0) continue;
         const size_t both = common[o];
         const double jaccard = (double)both / (double)(size + there[o] - both);
         if (jaccard > best.jaccard || (jaccard == best.jaccard && o < best.group))
@@ -244,14 +244,13 @@ gm_status gm_side_by_side_find(gm_side_by_side *out, const gm_grouping *first,
 {
     gm_status status = GM_OK;
     const gm_grouping *const side[2] = {first, second};
-    const size_t most = first->n < second->n ? first->n : second->n;
     keyed *sorted[2] = {NULL, NULL};
     int32_t *label[2] = {NULL, NULL};
     *out = (gm_side_by_side){0};
     out->of_first = gm_alloc(first->n_groups, sizeof *out->of_first);
     for (int s = 0; s < 2; s++) {
         sorted[s] = gm_alloc(side[s]->n, sizeof *sorted[s]);
-        label[s] = gm_alloc(most, sizeof *label[s]);
+        label[s] = gm_alloc(first->n, sizeof *label[s]);
         if (!sorted[s] || !label[s] || !out->of_first)
             GM_FAIL(GM_EMEM, "no memory to compare %zu documents with %zu", first->n, second->n);
         for (size_t i = 0; i < side[s]->n; i++) sorted[s][i] = (keyed){side[s]->key[i], i};

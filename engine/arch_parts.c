@@ -47,15 +47,16 @@ static bool is_taken(const gm_json *config, const gm_renamed *all, const gm_rena
     return false;
 }
 
-/* The other members of the config, or (first: the first row that names it) of an object of it. */
+/* The other members of the config, or (row) of the object that a row names; of one that a row
+ * before it names nothing is left. */
 static void put_others(gm_json_out *out, const gm_json *config, const gm_renamed *all,
-                       const gm_renamed *first)
+                       const gm_renamed *row)
 {
-    const char *object = first ? first->object : NULL;
+    const char *object = row ? row->object : NULL;
     const gm_json *holder = object ? gm_json_find(config, object) : config;
     for (const gm_json *v = holder ? gm_json_first(holder) : NULL; v; v = gm_json_next(v)) {
         const char *key = gm_json_key(v);
-        if (key && !is_renamed(all, object, key) && !is_taken(config, all, first, key))
+        if (key && !is_renamed(all, object, key) && !is_taken(config, all, row, key))
             gm_json_put_value(out, key, v);
     }
 }
@@ -79,8 +80,7 @@ gm_status gm_config_rename(gm_json **out, const gm_json *config, const char *whe
     }
     put_others(&text, config, all, NULL);
     for (const gm_renamed *r = all; r->ours; r++)
-        if (r->object && (r == all || r[-1].object == NULL || strcmp(r[-1].object, r->object) != 0))
-            put_others(&text, config, all, r);
+        if (r->object) put_others(&text, config, all, r);
     gm_json_close_object(&text);
     GM_TRY(gm_json_out_done(&text, err));
     GM_TRY(gm_json_parse(out, text.text.at, text.text.n, where, err));

@@ -44,8 +44,8 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
         layers[gm_arch_is_global(arch, l)] += gm_arch_has_keys(arch, l);
     for (int global = 0; global < 2; global++) {
         const gm_heads heads = gm_arch_heads(arch, global);
-        const bool one = one_layer && (layers[global] > 0 || !global);
-        kv->of[global] = describe_cached(kv, &heads, dtype, one ? 1 : layers[global]);
+        const size_t count = one_layer ? 1 : layers[global];
+        kv->of[global] = describe_cached(kv, &heads, dtype, count);
     }
     if (arch->n_delta > 0) describe_states(kv, arch, one_layer ? 1 : (size_t)arch->n_delta);
 }

@@ -75,10 +75,9 @@ static void *read_layers(void *context)
             pthread_cond_wait(&s->changed, &s->mutex);
         if (s->quit) break;
         const uint64_t number = s->ready;
-        gm_status status = s->status;
         gm_error err = {0};
         pthread_mutex_unlock(&s->mutex);
-        if (status == GM_OK) status = read_layer(s, number, &err);
+        const gm_status status = read_layer(s, number, &err);
         pthread_mutex_lock(&s->mutex);
         if (s->status == GM_OK && status != GM_OK) {
             s->status = status;

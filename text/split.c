@@ -216,7 +216,6 @@ gm_status gm_split_words(const gm_alphabet *alphabet, const char *bytes, size_t 
                            utf8proc_errmsg(length));
         bytes = (const char *)composed, n = (size_t)length;
     }
-    room->n = 0;
     GM_TRY(gm_text_reserve(room, 4 * n + 4, err));
     run r = {.word = room->at, .take = take, .to = to};
     GM_TRY(split_composed(alphabet, bytes, n, &r, err));

@@ -380,12 +380,8 @@ static gm_status read_plan(gm_request *a, gm_request_plan *p, const gm_json *val
     };
     GM_TRY(gm_opt_take_object(&a->arena, opts, value, "steer", err));
     p->kind = p->name ? GM_REQUEST_BY_NAME : GM_REQUEST_BY_OPTIONS;
-    if (p->name) {
-        gm_recipe others = p->recipe;
-        others.weight = 1;
-        if (!gm_recipe_is_bare(&others))
-            GM_FAIL(GM_EARG, "'steer': 'plan' can only be combined with 'weight'");
-    }
+    if (p->name && !gm_recipe_is_bare(&p->recipe))
+        GM_FAIL(GM_EARG, "'steer': 'plan' can only be combined with 'weight'");
     GM_TRY(gm_recipe_check(&p->recipe, err));
 out:
     if (status != GM_OK) gm_request_name_members(err);

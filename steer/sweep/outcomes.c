@@ -157,7 +157,7 @@ static void outcome_of(gm_outcomes *out, const gm_study *s, int topic, double *d
     o->base_log_odds = gm_scores_log_odds(s, base, topic, &o->base_share);
     for (size_t i = 0; i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
-        if (c->done && gm_cell_is_judged(s, c) && c->topic == topic) o->plan = c;
+        if (gm_cell_is_judged(s, c) && c->topic == topic) o->plan = c;
         if (gm_is_judged(c, topic, GM_ARM_REVERSE) && c->dose == s->topic[topic].dose)
             o->reverse_shift = c->shift;
         if (gm_is_judged(c, topic, GM_ARM_PLAN) && c->dose == 0)

@@ -2,6 +2,7 @@
  * of pairs SciPy's ttest_rel, p by all 32 signs; rates that do not vary, every allocation failing.
  */
 #include "probe/contrast.h"
+#include "base/rng.h"
 #include "tests/check.h"
 
 #include <math.h>
@@ -82,16 +83,21 @@ static void exchanged(void)
 {
     fixture f, other;
     gm_error err = {0};
-    fill(&f), fill(&other);
-    for (int i = 0; i < N; i++) other.of_a[i] = !other.of_a[i];
-    CHECK_OK(contrast(&f, 50, &err), err);
-    CHECK_OK(contrast(&other, 50, &err), err);
-    for (int j = 0; j < J; j++) {
-        const gm_contrast_expert *e = &f.expert[j], *back = &other.expert[j];
-        CHECK_NEAR(back->t, -e->t, 1e-12);
-        CHECK_NEAR(back->low, -e->high, 1e-12);
-        CHECK_NEAR(back->log_ratio, -e->log_ratio, 1e-12);
-        CHECK_NEAR(back->p, e->p, 0);
+    gm_rng rng = gm_rng_make(5, 1);
+    for (int k = 0; k < 40; k++) {
+        fill(&f), fill(&other);
+        for (int i = 0; k > 0 && i < J * N; i++)
+            f.rate[i] = other.rate[i] = (float)gm_rng_unit(&rng) / 3;
+        for (int i = 0; i < N; i++) other.of_a[i] = !other.of_a[i];
+        CHECK_OK(contrast(&f, 50, &err), err);
+        CHECK_OK(contrast(&other, 50, &err), err);
+        for (int j = 0; j < J; j++) {
+            const gm_contrast_expert *e = &f.expert[j], *back = &other.expert[j];
+            CHECK_NEAR(back->t, -e->t, 1e-9 * (1 + fabs(e->t)));
+            CHECK_NEAR(back->low, -e->high, 1e-9);
+            CHECK_NEAR(back->log_ratio, -e->log_ratio, 1e-9);
+            CHECK_NEAR(back->p, e->p, 0);
+        }
     }
 }
 
@@ -111,6 +117,27 @@ static void rates_that_do_not_vary(void)
     CHECK(e[1].p > 0.02 && e[1].p < 0.2); /* one permutation of ten parts them so */
     CHECK_OK(contrast(&f, 0, &err), err);
     CHECK(isnan(e[1].p));
+}
+
+/* Nor where so many add up that their sums are rounded. */
+static void many_rates_that_do_not_vary(void)
+{
+    enum { MANY = 67 };
+    float rate[MANY * J];
+    uint8_t of_a[MANY];
+    gm_contrast_expert e[J];
+    gm_error err = {0};
+    for (int k = 1; k < 40; k++) {
+        for (int i = 0; i < MANY; i++) {
+            of_a[i] = i < 30;
+            rate[J * i] = (float)k / 41;
+            rate[J * i + 1] = i < 30 ? 0.0f : (float)k / 43;
+        }
+        gm_contrast_data d = {.N = MANY, .L = 1, .E = J, .K = 1, .rate = rate, .of_a = of_a};
+        CHECK_OK(gm_contrast_make(e, &d, 0, 7, true, &err), err);
+        CHECK_NEAR(e[0].t, 0, 0);
+        CHECK(e[1].t == -INFINITY && e[1].rate_a >= 0);
+    }
 }
 
 static void groups_of_one(void)
@@ -223,6 +250,7 @@ static void allocations_fail(void)
     check_every_allocation(attempt, NULL);
 }
 
-TESTS(TEST(two_groups), TEST(exchanged), TEST(rates_that_do_not_vary), TEST(groups_of_one),
-      TEST(pairs), TEST(pairs_that_differ_alike), TEST(many_pairs), TEST(pairs_that_do_not_differ),
+TESTS(TEST(two_groups), TEST(exchanged), TEST(rates_that_do_not_vary),
+      TEST(many_rates_that_do_not_vary), TEST(groups_of_one), TEST(pairs),
+      TEST(pairs_that_differ_alike), TEST(many_pairs), TEST(pairs_that_do_not_differ),
       TEST(allocations_fail))

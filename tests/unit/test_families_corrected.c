@@ -4,6 +4,7 @@
 #include "engine/families.h"
 #include "tests/config_text.h"
 #include "tests/model_copy.h"
+#include "tests/named_tensors.h"
 
 #include <math.h>
 
@@ -119,6 +120,45 @@ static void reads_the_text_of_glm_vision(void)
     CHECK_TEXT(slice.name, "model.language_model.layers.3.mlp.gate.weight");
     CHECK_TEXT(a.family->other_prefix[0], "model.visual.");
     gm_arch_clear(&a);
+}
+
+/* Whether the embedding is the head may stand in either part, and in both when they agree. */
+static void both_parts_of_glm_vision_say_what_the_head_is(void)
+{
+    static const char outer[] = "\"tie_word_embeddings\":false";
+    static const struct {
+        const char *own, *outer; /* of the text, and around it */
+        bool refused, tied;
+    } cases[] = {{NULL, "true", false, true},    {"true", NULL, false, true},
+                 {"true", "true", false, true},  {"true", "false", true, false},
+                 {"false", "true", true, false}, {NULL, NULL, false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char member[64] = "\"video_token_id\":1";
+        gm_text text = {0};
+        gm_json *config;
+        gm_arch a;
+        gm_error err = {0};
+        CHECK_OK(gm_text_add(&text, glm_vision, &err), err);
+        replace_text(&text, "\"video_token_id\":151364", "\"image_size\":2");
+        if (cases[i].outer)
+            snprintf(member, sizeof member, "\"tie_word_embeddings\":%s", cases[i].outer);
+        replace_text(&text, outer, member);
+        if (cases[i].own) {
+            snprintf(member, sizeof member, "\"tie_word_embeddings\":%s,\"topk_group\":1",
+                     cases[i].own);
+            replace_text(&text, "\"topk_group\":1", member);
+        }
+        CHECK_OK(gm_json_parse(&config, text.at, text.n, "glm", &err), err);
+        if (cases[i].refused)
+            CHECK_FAILS(gm_arch_from_json(&a, config, "glm", NULL, NULL, &err), err, GM_EFORMAT,
+                        "in 'text_config'; expected the same");
+        else
+            CHECK_OK(gm_arch_from_json(&a, config, "glm", NULL, NULL, &err), err);
+        CHECK(a.tied_head == cases[i].tied);
+        gm_arch_clear(&a);
+        gm_json_free(config);
+        gm_text_clear(&text);
+    }
 }
 
 /* upstage/Solar-Open-100B */
@@ -336,7 +376,8 @@ static void what_orders_experts_is_finite(void)
     CHECK_FAILS(gm_model_open(&model, "spoilt-sinks", NULL, &err), err, GM_EFORMAT, sinks);
 }
 
-TESTS(TEST(reads_glm), TEST(reads_the_text_of_glm_vision), TEST(reads_solar),
+TESTS(TEST(reads_glm), TEST(reads_the_text_of_glm_vision),
+      TEST(both_parts_of_glm_vision_say_what_the_head_is), TEST(reads_solar),
       TEST(refuses_other_relatives_of_glm), TEST(reads_dots), TEST(reads_ernie),
       TEST(reads_minimax), TEST(ernies_layers_lie_between_two),
       TEST(refuses_what_is_computed_in_one_way_only), TEST(refuses_groups_that_cannot_be),

@@ -283,13 +283,22 @@ static void what_stands_in_objects_of_dbrx(void)
 {
     static const char saved[] = "{\"chunk_size_feed_forward\":0,\"dtype\":\"bfloat16\","
                                 "\"hidden_size\":12,\"problem_type\":null,\"kv_n_heads\":1,"
-                                "\"clip_qkv\":null,\"new\":1,\"rope_theta\":20.0}";
+                                "\"clip_qkv\":null,\"moe_loss_weight\":0,\"moe_top_k\":9,"
+                                "\"new\":1,\"rope_theta\":20.0}";
     gm_error err = {0};
     gm_arch a;
     copy_model("changed", DBRX, "attn_config", saved);
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-    CHECK(a.clip_qkv == 0.0f && a.width == 12 && a.n_kv_heads == 1);
-    CHECK_TEXT(a.unknown_keys, "new");
+    CHECK(a.clip_qkv == 0.0f && a.width == 12 && a.n_kv_heads == 1 && a.n_chosen == 3);
+    CHECK_TEXT(a.unknown_keys, "moe_top_k, new"); /* that of the other object has another name */
+    gm_arch_clear(&a);
+    copy_model("by-ours", "changed", "d_model", NULL);
+    CHECK_OK(gm_arch_read(&a, "by-ours", &err), err);
+    CHECK_INT(a.width, 12);
+    gm_arch_clear(&a);
+    copy_model("by-both", DBRX, "hidden_size", "12");
+    CHECK_OK(gm_arch_read(&a, "by-both", &err), err);
+    CHECK_INT(a.width, 12);
     gm_arch_clear(&a);
     copy_model("changed", DBRX, "attn_config", "{\"kv_n_heads\":1,\"dtype\":null}");
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);

@@ -59,6 +59,13 @@ static void what_stands_around_it_says_what_the_head_is(void)
     a = read_config_text(text);
     CHECK(a.tied_head);
     gm_arch_clear(&a);
+    at = strstr(vision, inner); /* nor where nothing stands around it */
+    const char *around = strstr(vision, outer);
+    snprintf(text, sizeof text, "%.*s\"tie_word_embeddings\":true,%.*s\"_name_or_path\":null%s",
+             (int)(at - vision), vision, (int)(around - at), at, around + strlen(outer));
+    a = read_config_text(text);
+    CHECK(!a.tied_head);
+    gm_arch_clear(&a);
 }
 
 static void refuses_gates_that_are_not_renormalised(void)

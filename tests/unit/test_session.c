@@ -1,12 +1,14 @@
 /* test_session.c - sessions, sequences and steps: what is refused, what is forgotten, edits, and
  * every allocation failing (test_bad_rows.c: rows that are not finite).
  * label: threads */
-#include "engine/engine.h"
+#include "engine/kv.h"
+#include "engine/model.h"
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
-#define TINY  TEST_DATA "/golden/models/deepseek-tiny"
-#define OLMOE TEST_DATA "/golden/models/olmoe-tiny"
+#define TINY   TEST_DATA "/golden/models/deepseek-tiny"
+#define OLMOE  TEST_DATA "/golden/models/olmoe-tiny"
+#define HYBRID TEST_DATA "/golden/models/granite-hybrid-tiny"
 
 enum { MANY = 64 };
 
@@ -17,7 +19,7 @@ static gm_session *open_session(const gm_model *model)
     gm_session *session = NULL;
     gm_error err = {0};
     gm_session_options options = {
-        .threads = 2, .max_rows = MANY, .kv_rows = 2 * MANY, .max_sequences = 3};
+        .threads = 2, .max_rows = MANY, .kv_rows = 4 * MANY, .max_sequences = 3};
     CHECK_OK(gm_session_create(&session, model, &options, &err), err);
     if (session == NULL) exit(1);
     return session;
@@ -95,18 +97,21 @@ static void sequences_come_and_go(void)
     int id;
     CHECK_FAILS(gm_sequence_open(s, 0, &id, &err), err, GM_EARG, "0 tokens");
     CHECK_FAILS(gm_sequence_open(s, 257, &id, &err), err, GM_EARG, "context is 256");
-    CHECK_FAILS(gm_sequence_open(s, 129, &id, &err), err, GM_EMEM, "128 are left");
+    int a = open_sequence(s, 256); /* the whole context, and cache */
+    CHECK_FAILS(gm_sequence_open(s, 1, &id, &err), err, GM_EMEM, "0 are left");
     CHECK_INT(id, -1);
+    gm_sequence_close(s, a);
     /* capacities that add up to the cache fit, whatever they are rounded to */
-    int a = open_sequence(s, 33), b = open_sequence(s, 33), c = open_sequence(s, 62);
+    a = open_sequence(s, 33);
+    int b = open_sequence(s, 33), c = open_sequence(s, 190);
     CHECK(a == 0 && b == 1 && c == 2);
     CHECK_FAILS(gm_sequence_open(s, 1, &id, &err), err, GM_EMEM, "all 3 sequences");
     gm_sequence_close(s, b);
     gm_sequence_close(s, b);
-    gm_sequence_close(s, 99);
+    gm_sequence_close(s, 3);
     CHECK_INT(open_sequence(s, 20), 1);
     CHECK_INT(gm_sequence_length(s, 1), 0);
-    CHECK_INT(gm_sequence_length(s, 99), 0);
+    CHECK_INT(gm_sequence_length(s, 3), 0);
     gm_session_free(s);
     gm_model_close(model);
 }
@@ -180,10 +185,14 @@ static void rewinding_forgets(void)
     CHECK_INT(gm_sequence_length(s, b), 6);
     logits_of(s, b, 6, 6, again);
     CHECK_BYTES(again, straight, sizeof straight);
-    /* a new sequence in blocks that were used before */
+    /* a new sequence in blocks that were used before, none of them another's */
     gm_sequence_close(s, b);
     b = open_sequence(s, 40);
-    logits_of(s, b, 0, 12, again);
+    logits_of(s, b, 3, 12, again);
+    logits_of(s, a, 12, 8, straight);
+    gm_sequence_close(s, b);
+    b = open_sequence(s, 40);
+    logits_of(s, b, 0, 20, again);
     CHECK_BYTES(again, straight, sizeof straight);
     gm_session_free(s);
     gm_model_close(model);
@@ -328,20 +337,44 @@ static gm_status open_and_pack(void *state, gm_error *err)
     return status;
 }
 
-/* The cache is counted in full, and one more row of it costs what a token costs. */
+static uint64_t bytes_of(const gm_model *model, size_t kv_rows, int sequences, bool by_layer)
+{
+    const gm_session_options o = {.threads = 1,
+                                  .max_rows = 16,
+                                  .kv_rows = kv_rows,
+                                  .max_sequences = sequences,
+                                  .piece_rows = by_layer ? 8 : 0};
+    return gm_session_bytes(model, &o);
+}
+
+/* The cache is counted in full: one more row costs what a token costs, whose values may be rounded
+ * up; one more sequence the block that it may begin, its states and its tables. Layer by layer all
+ * of it is of one layer. */
+static void check_bytes(const char *folder, uint64_t n_with_keys, uint64_t n_with_states)
+{
+    gm_model *model = open_model(folder, GM_NUMERICS_F32, NULL);
+    const uint64_t per_token = gm_model_get_info(model)->kv_bytes_per_token;
+    const uint64_t states = gm_kv_state_bytes(&model->arch), id = sizeof(uint32_t);
+    uint64_t row[2];
+    for (int by_layer = 0; by_layer < 2; by_layer++) {
+        /* beyond the context tables do not grow but for ids and blocks */
+        row[by_layer] = (bytes_of(model, 2048, 1, by_layer) - bytes_of(model, 1024, 1, by_layer) -
+                         32 * 33 * id) /
+                        1024;
+        CHECK_INT(bytes_of(model, 64, 2, by_layer) - bytes_of(model, 64, 1, by_layer),
+                  32 * row[by_layer] + states / (by_layer ? n_with_states : 1) + (33 + 2) * id +
+                      sizeof(gm_sequence));
+    }
+    CHECK(row[0] >= per_token && row[0] < 2 * per_token);
+    CHECK(bytes_of(model, 1024, 1, false) > 1024 * row[0]);
+    CHECK_INT(row[1] * n_with_keys, row[0]);
+    gm_model_close(model);
+}
+
 static void bytes_follow_the_formula(void)
 {
-    gm_model *model = open_model(TINY, GM_NUMERICS_F32, NULL);
-    gm_session_options o = {.threads = 1, .max_rows = 16, .kv_rows = 1024, .max_sequences = 1};
-    uint64_t per_token = gm_model_get_info(model)->kv_bytes_per_token;
-    uint64_t small = gm_session_bytes(model, &o);
-    o.kv_rows += 1024; /* beyond the context: tables do not grow but for ids and blocks */
-    uint64_t large = gm_session_bytes(model, &o);
-    CHECK_INT(large - small, 1024 * per_token + 32 * 33 * sizeof(uint32_t));
-    CHECK(small > 1024 * per_token);
-    o.max_rows = 0;
-    CHECK_INT(gm_session_bytes(model, &o), 0);
-    gm_model_close(model);
+    check_bytes(TINY, 4, 1);
+    check_bytes(HYBRID, 1, 2);
 }
 
 static void every_allocation_may_fail(void)

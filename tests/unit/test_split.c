@@ -65,4 +65,29 @@ static void both_ways_give_the_same_words(void)
     for (int w = 0; w < 2; w++) gm_text_clear(&words[w]);
 }
 
-TESTS(TEST(composed_characters_stay_what_they_are), TEST(both_ways_give_the_same_words))
+static gm_status measure(void *to, const char *word, size_t n, gm_error *err)
+{
+    (void)err;
+    for (size_t i = 0; i < n; i += 3) CHECK_BYTES(word + i, "i\xcc\x87", 3);
+    *(size_t *)to += n;
+    return GM_OK;
+}
+
+/* In lower case a word may be half as long again. */
+static void words_may_grow(void)
+{
+    enum { N = 5000 };
+    gm_alphabet alphabet;
+    gm_text text = {0}, room = {0};
+    gm_error err = {0};
+    size_t n = 0;
+    gm_alphabet_init(&alphabet, false);
+    for (int i = 0; i < N; i++) CHECK_OK(gm_text_add(&text, "\xc4\xb0", &err), err);
+    CHECK_OK(gm_split_words(&alphabet, text.at, text.n, &room, measure, &n, &err), err);
+    CHECK_INT(n, 3 * N);
+    gm_text_clear(&text);
+    gm_text_clear(&room);
+}
+
+TESTS(TEST(composed_characters_stay_what_they_are), TEST(words_may_grow),
+      TEST(both_ways_give_the_same_words))

@@ -87,8 +87,12 @@ static void what_is_there_comes_out_again(void)
         CHECK_INT(got.seed[s].n_clusters, BLOBS);
         CHECK_INT(got.seed[s].largest, N / BLOBS);
         CHECK_INT(got.seed[s].n_points, N);
+        CHECK_INT(got.seed[s].n_noise, 0);
     }
-    CHECK_INT(got.half[1].n_points, N / 2);
+    for (size_t h = 0; h < 2; h++) {
+        CHECK_INT(got.half[h].n_points, N / 2);
+        CHECK_INT(got.half[h].seed, 42); /* the map's own */
+    }
     gm_stability_clear(&got);
 
     for (size_t i = 0; i < N; i++) m.label[i] = (int32_t)(i / (N / BLOBS));
@@ -103,13 +107,18 @@ static void samples_are_smaller(void)
     static made m;
     make(&m);
     for (size_t i = 0; i < N; i++) m.label[i] = (int32_t)(i % BLOBS);
-    m.in.most = 121; /* not a divisor: the sample must not be of one blob */
+    m.in.most = 121;                 /* not a divisor: the sample must not be of one blob */
+    m.in.m = N - 1;                  /* halves of odd numbers */
+    m.hdbscan.min_cluster_size = 32; /* in proportion fewer than a blob of the sample has */
     gm_stability got[2];
     for (int t = 0; t < 2; t++) {
         gm_set_threads(t + 1);
         got[t] = find(&m);
         CHECK_INT(got[t].seed[0].n_points, 121);
         CHECK_INT(got[t].half[0].n_points, 120);
+        CHECK_INT(got[t].half[1].n_points, 119);
+        CHECK_INT(got[t].seed[0].n_clusters, BLOBS);
+        CHECK_INT(got[t].seed[0].largest, 40);
         CHECK(got[t].seed_ari > 0.9);
     }
     CHECK(memcmp(got[0].seed, got[1].seed, sizeof got[0].seed) == 0);
@@ -132,6 +141,16 @@ static void a_sample_has_exact_neighbours(void)
     for (int a = 0; a < 2; a++) {
         m.in.neighbours.method = a ? GM_NEIGHBOURS_APPROXIMATE : GM_NEIGHBOURS_EXACT;
         got[a] = find(&m);
+    }
+    CHECK(memcmp(got[0].seed, got[1].seed, sizeof got[0].seed) == 0);
+    /* another seed makes another map of such points */
+    CHECK(got[0].seed[0].ari != got[0].seed[1].ari && got[0].among_seeds < 0.9);
+    gm_stability_clear(&got[1]);
+    m.in.neighbours.method = GM_NEIGHBOURS_EXACT;
+    for (int e = 0; e < 2; e++) { /* a sample is laid out as long as a small map is */
+        m.umap.n_epochs = e ? 200 : 0;
+        gm_stability_clear(&got[e]);
+        got[e] = find(&m);
     }
     CHECK(memcmp(got[0].seed, got[1].seed, sizeof got[0].seed) == 0);
     gm_stability_clear(&got[0]);

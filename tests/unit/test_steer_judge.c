@@ -2,6 +2,7 @@
 #include "steer/judge.h"
 
 #include "base/sha256.h"
+#include "base/text.h"
 #include "tests/put_file.h"
 
 enum { DOMAINS = 3, EACH = 40 };
@@ -23,7 +24,9 @@ static gm_opt_list put_corpus(void)
         fprintf(file, "document %d", i);
         fprintf(file, "\", \"meta\": {\"pile_set_name\": \"%s\"}}\n", domain[d]);
     }
-    fputs("{\"text\": \"without a label\"}\nnot JSON\n", file);
+    fputs("{\"text\": \"without a label\"}\nnot JSON\n"
+          "{\"text\": \"\", \"meta\": {\"pile_set_name\": \"nothing\"}}\n",
+          file);
     fclose(file);
     return (gm_opt_list){(const char **)path, 1};
 }
@@ -62,6 +65,37 @@ static void texts_are_judged_by_their_words(void)
     gm_judge_clear(&judge);
 }
 
+/* A judge of two texts that is the same only where texts and their classes are. */
+static void digests_are_of_texts_and_classes(void)
+{
+    static const char *const says[][3] = {{"aa", "soup", "ships"},
+                                          {"aa", "ships", "soup"},
+                                          {"cc", "soup", "ships"},
+                                          {"aa", "soup", "ships"}};
+    static const char *const path[] = {"two.jsonl"};
+    const gm_opt_list corpus = {(const char **)path, 1};
+    uint8_t digest[4][32];
+    for (size_t i = 0; i < 4; i++) {
+        gm_text text = {0};
+        gm_judge judge;
+        gm_error err = {0};
+        CHECK_OK(
+            gm_text_printf(&text, &err,
+                           "{\"text\": \"%s and salt\", \"meta\": {\"pile_set_name\": \"%s\"}}\n"
+                           "{\"text\": \"b and salt\", \"meta\": {\"pile_set_name\": \"%s\"}}\n",
+                           says[i][0], says[i][1], says[i][2]),
+            err);
+        put_text(path[0], text.at);
+        CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
+        memcpy(digest[i], judge.digest, sizeof digest[i]);
+        gm_judge_clear(&judge);
+        gm_text_clear(&text);
+    }
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < i; j++)
+            CHECK((memcmp(digest[i], digest[j], sizeof digest[i]) == 0) == (j == 0 && i == 3));
+}
+
 static void certainty_is_clipped(void)
 {
     const float sure[] = {0, -INFINITY}, never[] = {-INFINITY, 0};
@@ -81,6 +115,17 @@ static void some_documents_are_tested_on(void)
     CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
     CHECK(judge.n_held_out > 0 && judge.n_held_out < judge.n / 2);
     CHECK_NEAR(judge.accuracy, 1, 0); /* the words tell the domains apart */
+    const size_t n = judge.n, n_held_out = judge.n_held_out;
+    gm_judge_clear(&judge);
+
+    FILE *file = fopen(corpus.at[0], "a"); /* 17, of which four would be held out */
+    for (int i = 0; i < 17; i++)
+        fprintf(file, "{\"text\": \"jade %d\", \"meta\": {\"pile_set_name\": \"gems\"}}\n", i);
+    fclose(file);
+    CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
+    CHECK_INT(judge.n, n + 17);
+    CHECK_INT(judge.n_held_out, n_held_out);
+    for (size_t i = n; i < judge.n; i++) CHECK(!judge.held_out[i]);
     gm_judge_clear(&judge);
 }
 
@@ -131,6 +176,6 @@ static void every_allocation_may_fail(void)
 }
 
 TESTS(TEST(the_class_is_the_subset), TEST(texts_are_judged_by_their_words),
-      TEST(certainty_is_clipped), TEST(some_documents_are_tested_on),
-      TEST(clustered_documents_are_left_out), TEST(one_domain_is_not_enough),
-      TEST(every_allocation_may_fail))
+      TEST(digests_are_of_texts_and_classes), TEST(certainty_is_clipped),
+      TEST(some_documents_are_tested_on), TEST(clustered_documents_are_left_out),
+      TEST(one_domain_is_not_enough), TEST(every_allocation_may_fail))

@@ -78,7 +78,8 @@ static void what_others_send_unasked_is_taken(void)
                 "null, \"presence_penalty\": 0.0, \"logprobs\": null, \"stream\": true, "
                 "\"stream_options\": {\"include_usage\": true}}"},
         {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\", \"name\": null}], "
-               "\"logprobs\": false, \"top_logprobs\": 0, \"response_format\": null, "
+               "\"stop\": null, \"chat_template_kwargs\": null, \"logprobs\": false, "
+               "\"top_logprobs\": 0, \"response_format\": null, "
                "\"stream_options\": null}"},
     };
     for (size_t i = 0; i < 2; i++) {
@@ -161,9 +162,11 @@ static void turns_stand_in_front_of_the_question(void)
     gm_error err = {0};
     CHECK_OK(read(&a, true,
                   "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": "
-                  "\"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}]}",
+                  "\"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}], "
+                  "\"max_completion_tokens\": null, \"max_tokens\": 7}",
                   &err),
              err);
+    CHECK_INT(a.max_tokens, 7);
     CHECK(a.system == NULL);
     CHECK_INT(a.n_turns, 2);
     CHECK_TEXT(a.turn[1].role, "assistant");
@@ -207,6 +210,11 @@ static void what_is_wrong_is_named(void)
         {false, "{\"prompt\": \"a\", \"stop\": [\"\"]}", "'stop' contains"},
         {false, "{\"prompt\": \"a\", \"stop\": [\"a\\u0000b\"]}", "'stop' contains"},
         {false, "{\"prompt\": [\"a\", \"b\"], \"n\": 1000}", "more than 1024 texts"},
+        {false, "{\"prompt\": \"a\", \"n\": 1000, \"steer\": [null, null]}",
+         "more than 1024 texts"},
+        {false, "{\"prompt\": null}", "'prompt' is missing"},
+        {false, "{\"prompt\": \"a\", \"top_p\": 1.5}", "top_p"},
+        {false, "{\"prompt\": \"a\", \"repetition_penalty\": 0}", "'repetition_penalty' is 0"},
         {false, "{\"prompt\": \"a\", \"steer\": []}", "'steer' is a list of 0"},
         {false, "{\"prompt\": \"a\", \"steer\": \"food\"}", "'steer'"},
         {false, "{\"prompt\": \"a\", \"steer\": {\"clusters\": 1}}",
@@ -223,6 +231,18 @@ static void what_is_wrong_is_named(void)
         {false, "{\"prompt\": \"a\", \"steer\": {\"plan\": \"p\", \"cluster\": 1}}",
          "can only be combined with 'weight'"},
         {true, "{\"prompt\": \"a\"}", "'prompt' is not supported"},
+        {true, "{\"messages\": [], \"best_of\": 1}", "'best_of' is not supported"},
+        {true,
+         "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": "
+         "\"a\"}, "
+         "{\"type\": \"text\", \"text\": \"b\"}]}]}",
+         "its 'content' is not a string"},
+        {true,
+         "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}, {\"role\": \"system\", "
+         "\"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}]}",
+         "'system' is out of place"},
+        {true, "{\"messages\": [{\"role\": \"system\", \"content\": \"a\\u0000b\"}]}",
+         "contains a NUL character"},
         {true, "{\"messages\": []}", "last message is not by 'user'"},
         {true, "{\"messages\": [{\"role\": \"user\"}]}", "its 'content' is not a string"},
         {true, "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}", "not by 'user'"},
@@ -259,6 +279,50 @@ static void what_is_wrong_is_named(void)
     }
 }
 
+/* A list of n times `item` is taken, one of one more is not. */
+static void check_most(const char *before, const char *item, size_t n, const char *says)
+{
+    for (size_t more = 0; more < 2; more++) {
+        gm_request a;
+        gm_text body = {0};
+        gm_error err = {0};
+        CHECK_OK(gm_text_printf(&body, &err, "{%s[%s", before, item), err);
+        for (size_t i = 1; i < n + more; i++)
+            CHECK_OK(gm_text_printf(&body, &err, ",%s", item), err);
+        CHECK_OK(gm_text_add(&body, "]}", &err), err);
+        if (more)
+            CHECK_FAILS(read(&a, false, body.at, &err), err, GM_EARG, says);
+        else
+            CHECK_OK(read(&a, false, body.at, &err), err);
+        gm_request_clear(&a);
+        gm_text_clear(&body);
+    }
+}
+
+static void lists_end(void)
+{
+    check_most("\"prompt\":", "\"a\"", 1024, "there are 1025 prompts, expected at most 1024");
+    check_most("\"prompt\":\"a\",\"stop\":", "\"b\"", 16,
+               "'stop' has 17 strings, expected at most 16");
+    check_most("\"prompt\":\"a\",\"steer\":", "null", 16,
+               "'steer' is a list of 17, expected 1 to 16");
+}
+
+/* A sentence that becomes too long is cut where its room ends. */
+static void names_of_members_fit_their_room(void)
+{
+    struct {
+        gm_error err;
+        char behind[64];
+    } s = {.behind = "untouched"};
+    memset(s.err.text, 'x', sizeof s.err.text - 1);
+    memcpy(s.err.text + sizeof s.err.text - 12, "--layers y ", 11);
+    gm_request_name_members(&s.err);
+    CHECK_INT(strlen(s.err.text), sizeof s.err.text - 1);
+    CHECK_HAS(s.err.text, "x'steer.lay");
+    CHECK_TEXT(s.behind, "untouched");
+}
+
 static gm_status read_all(void *state, gm_error *err)
 {
     gm_request a;
@@ -290,5 +354,5 @@ static void memory_may_be_short_anywhere(void)
 TESTS(TEST(what_is_not_said_is_the_servers), TEST(every_member_is_read),
       TEST(what_others_send_unasked_is_taken), TEST(log_probabilities_are_asked_for_in_two_ways),
       TEST(prompts_may_be_token_ids), TEST(a_chat_is_a_question),
-      TEST(turns_stand_in_front_of_the_question), TEST(what_is_wrong_is_named),
-      TEST(memory_may_be_short_anywhere))
+      TEST(turns_stand_in_front_of_the_question), TEST(what_is_wrong_is_named), TEST(lists_end),
+      TEST(names_of_members_fit_their_room), TEST(memory_may_be_short_anywhere))

@@ -104,7 +104,8 @@ static void reading_again_equals_single_steps(void)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         gm_continuation c = text_of(&f, "salt and onion", cases[k].n);
         gm_schedule schedules[2] = {{GM_SCHEDULE_RISE, 3}};
-        const gm_edit edits[2] = {edit_of(&f, 0), edit_of(&f, 7)};
+        const gm_edit edits[2] = {edit_of(&f, 0),
+                                  edit_of(&f, cases[k].n > 8 ? 1u << GM_PHASE_GENERATED : 7)};
         const gm_continue_options options = {
             .threads = 1, .edits = edits, .schedules = schedules, .n_edits = 2, .quiet = true};
         const int use[2] = {1, 0};
@@ -129,22 +130,52 @@ static void reading_again_equals_single_steps(void)
     close_tiny(&f);
 }
 
-/* A plan for generated tokens leaves what follows the prompt's tokens as it is. */
+/* A plan for generated tokens leaves what follows the prompt's tokens as it is; a shorter text may
+ * come after a longer one. */
 static void windows_are_those_of_the_plan(void)
 {
     fixture f;
     gm_error err = {0};
     open_tiny(&f);
-    gm_continuation c = text_of(&f, "salt and onion", 6);
+    gm_continuation c[2] = {text_of(&f, "salt and onion", 200), text_of(&f, "salt and onion", 6)};
     const gm_edit edit = edit_of(&f, 1u << GM_PHASE_GENERATED);
     const gm_continue_options options = {.threads = 1, .edits = &edit, .n_edits = 1, .quiet = true};
-    const int first = 0;
-    gm_reread r;
-    CHECK_OK(gm_reread_all(&r, &c, &first, 1, f.model, &options, &err), err);
-    CHECK_BYTES(r.plain + 1, r.steered + 1, c.prompt.n * sizeof *r.plain);
-    for (size_t t = c.prompt.n + 1; t < r.n; t++) CHECK(r.plain[t] != r.steered[t]);
-    gm_reread_clear(&r);
-    gm_continuation_clear(&c);
+    const int first[2] = {0, 0};
+    gm_reread r[2];
+    CHECK_OK(gm_reread_all(r, c, first, 2, f.model, &options, &err), err);
+    for (int i = 0; i < 2; i++) {
+        CHECK_BYTES(r[i].plain + 1, r[i].steered + 1, c[i].prompt.n * sizeof *r[i].plain);
+        for (size_t t = c[i].prompt.n + 1; t < r[i].n; t++) CHECK(r[i].plain[t] != r[i].steered[t]);
+        gm_reread_clear(&r[i]);
+        gm_continuation_clear(&c[i]);
+    }
+    close_tiny(&f);
+}
+
+static gm_status attempt(void *state, gm_error *err)
+{
+    fixture *f = state;
+    const gm_edit edit = edit_of(f, 7);
+    const gm_continue_options options = {.threads = 1, .edits = &edit, .n_edits = 1, .quiet = true};
+    uint32_t token[] = {5, 9};
+    const gm_continuation c = {.edit = -1, .prompt = {.at = token, .n = 2}};
+    const gm_continuation both[2] = {c, c};
+    const int first[2] = {0, 0};
+    gm_reread r[2];
+    memset(r, 0x55, sizeof r);
+    const gm_status status = gm_reread_all(r, both, first, 2, f->model, &options, err);
+    for (int i = 0; i < 2; i++) {
+        CHECK((r[i].plain == NULL) == (status != GM_OK));
+        gm_reread_clear(&r[i]);
+    }
+    return status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    fixture f;
+    open_tiny(&f);
+    check_every_allocation(attempt, &f);
     close_tiny(&f);
 }
 
@@ -165,4 +196,4 @@ static void a_text_beyond_the_context_is_refused(void)
 }
 
 TESTS(TEST(reading_again_equals_single_steps), TEST(windows_are_those_of_the_plan),
-      TEST(a_text_beyond_the_context_is_refused))
+      TEST(a_text_beyond_the_context_is_refused), TEST(every_allocation_may_fail))

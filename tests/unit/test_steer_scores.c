@@ -69,6 +69,8 @@ static void half_of_the_largest_shift(void)
     CHECK(isnan(gm_half_dose(x, never, 4)));
     CHECK(isnan(gm_half_dose(x, rising, 0)));
     CHECK_NEAR(gm_half_dose(x, rising, 1), 0.25, 1e-12); /* on the line from (0,0) */
+    const double dip[] = {2, 1, 4, 4};
+    CHECK_NEAR(gm_half_dose(x, dip, 4), 0.5, 0); /* at a dose itself, and first there */
 }
 
 static void repetition(void)
@@ -103,6 +105,7 @@ static void a_curve_ends_where_it_was_measured(void)
     CHECK(isnan(gm_shift_at(kl, shift, 2, (double)NAN)));
     CHECK(isnan(gm_shift_at(gap, shift, 2, 0.2)));
     CHECK(isnan(gm_shift_at(kl, shift, 0, 0.1)));
+    CHECK_NEAR(gm_shift_at((const double[]){0, 0.1}, shift, 2, 0), 1, 0); /* at no cost at all */
 }
 
 /* Two classes, two prompts with two texts each, in an unsteered and a steered cell. */
@@ -173,12 +176,29 @@ static void a_shift_is_over_prompts(void)
     CHECK_NEAR(s.cell[2].shift_lo, 1.5 - 12.706204736432095 / 2, 1e-5); /* t.ppf(.975, 1) */
     CHECK_NEAR(s.cell[2].shift_hi, 1.5 + 12.706204736432095 / 2, 1e-5);
     for (int i = 0; i < TEXTS; i++) s.text[i].rep4 = 0.25f * (float)i, s.text[i].distinct2 = 0.5f;
-    s.text[3].rep4 = NAN; /* too short: it does not count */
+    s.text[3].rep4 = NAN; /* too short: they do not count */
+    s.text[1].distinct2 = NAN;
     gm_quality q = gm_scores_quality(c);
     CHECK_NEAR(q.rep4, 0.25, 0);
     CHECK_NEAR(q.distinct2, 0.5, 0);
     CHECK_NEAR(q.tokens, 11.5, 0);
     CHECK_NEAR(q.ended, 0.25, 0);
+    s.topic[0].class_id = 1;
+    CHECK_NEAR(gm_scores_log_odds(&s.study, c, 0, NULL), -0.5, 1e-6);
+}
+
+/* Cells are compared with the unsteered texts of their own half. */
+static void either_half_has_its_own_base(void)
+{
+    sample s;
+    gm_error err = {0};
+    sample_init(&s);
+    s.study.n_choosing = 2;
+    s.cell[2].topic = -1, s.cell[2].half = s.cell[3].half = 1;
+    for (int half = 0; half < 2; half++) CHECK_OK(gm_scores_cells(&s.study, half, &err), err);
+    CHECK_NEAR(s.cell[1].shift, 2, 1e-6);
+    CHECK_NEAR(s.cell[3].shift, 3, 1e-6);
+    CHECK(gm_scores_base(&s.study, 0) == &s.cell[0] && gm_scores_base(&s.study, 1) == &s.cell[2]);
 }
 
 /* Cells of the other half, and those not done, stay as they are. */
@@ -230,6 +250,7 @@ static void the_dearest_dose_is_not_chosen(void)
     gm_error err = {0};
     sample_init(&s);
     memcpy(s.log_p[2], s.log_p[1], sizeof s.log_p[1]); /* as good: the smaller dose */
+    for (size_t c = 0; c < 4; c++) s.cell[c].filter = c;
     CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
     gm_scores_choose(&s.study); /* 3 is the strongest and costs .6 */
     CHECK_NEAR(s.topic[0].dose, 1, 0);
@@ -237,6 +258,10 @@ static void the_dearest_dose_is_not_chosen(void)
     s.protocol.max_kl = 0.7;
     gm_scores_choose(&s.study);
     CHECK_NEAR(s.topic[0].dose, 3, 0);
+    CHECK_INT(s.topic[0].filter, 3);
+    s.protocol.max_kl = s.cell[1].cost[GM_NEUTRAL].kl_mean; /* is within it */
+    gm_scores_choose(&s.study);
+    CHECK(s.topic[0].affordable && s.topic[0].filter == 1);
     s.protocol.max_kl = 0.1;
     gm_scores_choose(&s.study);
     CHECK(!s.topic[0].affordable);
@@ -291,6 +316,7 @@ static void unsteered_loss_is_of_the_texts_judged(void)
 TESTS(TEST(a_draw_counts_once), TEST(facts_are_numbers_or_words), TEST(half_of_the_largest_shift),
       TEST(a_judge_that_was_not_tested_says_so), TEST(repetition),
       TEST(a_curve_ends_where_it_was_measured), TEST(a_shift_is_over_prompts),
-      TEST(cells_of_one_half_are_scored), TEST(the_same_texts_do_not_shift),
-      TEST(own_openings_do_not_count), TEST(the_dearest_dose_is_not_chosen),
-      TEST(specificity_is_per_class), TEST(unsteered_loss_is_of_the_texts_judged))
+      TEST(either_half_has_its_own_base), TEST(cells_of_one_half_are_scored),
+      TEST(the_same_texts_do_not_shift), TEST(own_openings_do_not_count),
+      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class),
+      TEST(unsteered_loss_is_of_the_texts_judged))

@@ -6,7 +6,7 @@
 
 #include "tests/check.h"
 
-enum { J = 2, E = 2, CELLS = 24 };
+enum { J = 2, E = 2, CELLS = 32, PROMPTS = 2 };
 
 typedef struct made {
     gm_model_info info;
@@ -17,8 +17,8 @@ typedef struct made {
     gm_cell cell[CELLS];
     gm_written text[CELLS];
     float log_p[CELLS][J], usage[2][E];
-    int32_t prompt_class;
-    gm_prompt prompt;
+    int32_t prompt_class[PROMPTS];
+    gm_prompt prompt[PROMPTS];
 } made;
 
 /* A judged cell; the unsteered text's log-odds are 0 (a hair above, not to be printed as -0.00), so
@@ -47,7 +47,7 @@ static void make(made *m)
                 .topic = {{.cluster = 4, .domain = "soup", .purity = 0.9, .dose = 1},
                           {.cluster = GM_FIRST_GIVEN, .class_id = 1, .subset = "stars", .dose = 1}},
                 .usage = {{0.875f, 0.125f}, {0.75f, 0.25f}},
-                .prompt_class = -1};
+                .prompt_class = {-1, -1}};
     m->topic[1].domain = "stars";
     m->protocol.filter[0] = "lift";
     m->topic[0].important = m->topic[1].important = important;
@@ -55,8 +55,8 @@ static void make(made *m)
     m->study = (gm_study){.protocol = &m->protocol,
                           .setup = &m->setup,
                           .judge = {.n_classes = J, .n = 40, .n_held_out = 8, .accuracy = 1},
-                          .prompts = {.at = &m->prompt, .n = 1},
-                          .prompt_class = &m->prompt_class,
+                          .prompts = {.at = m->prompt, .n = PROMPTS},
+                          .prompt_class = m->prompt_class,
                           .topic = m->topic,
                           .n_topics = 2,
                           .cell = m->cell};
@@ -75,14 +75,23 @@ static void make(made *m)
     put(m, 1, GM_ARM_RANDOM, 0, 1, -0.5, 0.1);
     put(m, 1, GM_ARM_RANDOM, 1, 1, -0.75, 0.1);
     put(m, 1, GM_ARM_RANDOM, 2, 1, 0.5, 0.1);
+    put(m, 0, GM_ARM_PLAN, 0, -1, -3, 5); /* costs much, and is no dose of the plan */
+    put(m, 0, GM_ARM_REVERSE, 0, 2, -9, 3);
+}
+
+static gm_outcomes outcomes_of(made *m)
+{
+    gm_outcomes all;
+    gm_error err = {0};
+    CHECK_OK(gm_scores_cells(&m->study, 1, &err), err);
+    CHECK_OK(gm_scores_outcomes(&all, &m->study, &err), err);
+    return all;
 }
 
 static void scored(made *m, gm_outcomes *o)
 {
-    gm_error err = {0};
     make(m);
-    CHECK_OK(gm_scores_cells(&m->study, 1, &err), err);
-    CHECK_OK(gm_scores_outcomes(o, &m->study, &err), err);
+    *o = outcomes_of(m);
 }
 
 static void outcomes(void)
@@ -120,20 +129,131 @@ static void outcomes(void)
     gm_outcomes_clear(&all);
 }
 
+/* What is just at a limit: within the KL, not below 0, not the largest; what makes text collapse,
+ * the smallest dose of it. */
+static void limits(void)
+{
+    made m;
+    gm_outcomes all;
+    make(&m);
+    m.study.n_cells = 10, m.study.n_topics = 1;
+    gm_cell *zero = &m.cell[1], *one = &m.cell[2], *two = &m.cell[3], *reverse = &m.cell[4];
+    one->cost[GM_NEUTRAL].kl_mean = m.protocol.max_kl;
+    two->cost[GM_NEUTRAL].kl_mean = 1;
+    reverse->log_p = m.cell[0].log_p;
+    all = outcomes_of(&m);
+    CHECK(all.topic[0].within_kl && all.topic[0].best_dose == 1);
+    CHECK(all.topic[0].reverse_shift == 0 && !all.topic[0].reverse_lowers);
+    CHECK(isnan(all.topic[0].collapse_dose) && all.topic[0].zero_same);
+    gm_outcomes_clear(&all);
+    two->log_p = one->log_p, two->cost[GM_NEUTRAL].kl_mean = 0.25; /* as good: the smaller dose */
+    m.text[0].rep4 = 0.125f, m.text[3].rep4 = 0.375f;              /* as much as may be added */
+    zero->cost[GM_NEUTRAL].kl_mean = 1e-9; /* the same text, but other predictions */
+    all = outcomes_of(&m);
+    CHECK(all.topic[0].best_dose == 1 && isnan(all.topic[0].collapse_dose));
+    CHECK(!all.topic[0].zero_same);
+    gm_outcomes_clear(&all);
+    m.text[3].rep4 = 0.5f;
+    all = outcomes_of(&m);
+    CHECK_NEAR(all.topic[0].collapse_dose, 2, 0);
+    gm_outcomes_clear(&all);
+    one->cost[GM_NEUTRAL].kl_mean = (double)NAN;
+    all = outcomes_of(&m);
+    CHECK_NEAR(all.topic[0].collapse_dose, 1, 0);
+    CHECK(!all.topic[0].within_kl && all.topic[0].best_dose == 2);
+    gm_outcomes_clear(&all);
+}
+
+/* A topic of the same class is no other one; one that gains as much leaves none the largest. */
+static void topics_of_other_classes_are_compared(void)
+{
+    made m;
+    gm_outcomes all;
+    make(&m);
+    m.topic[1].class_id = 0;
+    all = outcomes_of(&m);
+    CHECK(!all.topic[0].has_others && all.n_compared == 0 && all.n_own == 0);
+    gm_outcomes_clear(&all);
+    m.topic[1].class_id = 1;
+    m.cell[2].log_p = m.cell[0].log_p; /* nothing is gained, by either class */
+    all = outcomes_of(&m);
+    CHECK(all.topic[0].has_others && !all.topic[0].own_largest);
+    gm_outcomes_clear(&all);
+}
+
+/* Where a topic has fewer draws, so many are the null of all. */
+static void the_null_of_all_has_the_draws_of_each(void)
+{
+    made m;
+    make(&m);
+    m.cell[9].done = false; /* the last draw of the first topic */
+    gm_outcomes all = outcomes_of(&m);
+    CHECK_INT(all.n_draws, 2);
+    CHECK_NEAR(all.random_shift, (0 - 0.5) / 2, 1e-6);
+    CHECK_NEAR(all.p, 1.0 / 3, 1e-15);
+    gm_outcomes_clear(&all);
+}
+
+/* A prompt that the topic's own texts opened is not written on under its plan. */
+static void the_same_texts_are_those_of_the_prompts_that_count(void)
+{
+    made m;
+    gm_written base[2] = {{.text = "same", .n_bytes = 4},
+                          {.prompt = 1, .text = "own", .n_bytes = 3}};
+    float log_p[2 * J];
+    make(&m);
+    m.prompt_class[1] = 0;
+    for (int i = 0; i < 2; i++) memcpy(log_p + i * J, m.log_p[0], sizeof m.log_p[0]);
+    m.cell[0].text = base, m.cell[0].n_texts = 2, m.cell[0].log_p = log_p;
+    gm_outcomes all = outcomes_of(&m);
+    CHECK(all.topic[0].zero_same);
+    gm_outcomes_clear(&all);
+    m.cell[1].text = base, m.cell[1].n_texts = 2, m.cell[1].log_p = log_p; /* one too many */
+    all = outcomes_of(&m);
+    CHECK(!all.topic[0].zero_same);
+    gm_outcomes_clear(&all);
+    m.prompt_class[1] = -1, m.cell[1].text = &m.text[1], m.cell[1].n_texts = 1; /* one too few */
+    all = outcomes_of(&m);
+    CHECK(!all.topic[0].zero_same);
+    gm_outcomes_clear(&all);
+}
+
+static gm_status attempt(void *state, gm_error *err)
+{
+    made *m = state;
+    gm_outcomes all;
+    const gm_status status = gm_scores_outcomes(&all, &m->study, err);
+    if (status != GM_OK) CHECK(all.topic == NULL && all.specificity == NULL);
+    gm_outcomes_clear(&all);
+    return status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    made m;
+    gm_outcomes all;
+    scored(&m, &all);
+    gm_outcomes_clear(&all);
+    check_every_allocation(attempt, &m);
+}
+
 /* As many as a p of .05 needs, and no other topic. */
 static void nineteen_draws(void)
 {
     made m;
-    gm_outcomes all;
     gm_text text = {0};
     gm_error err = {0};
     make(&m);
     m.study.n_cells = 5, m.study.n_topics = 1, m.protocol.draws = 19;
     for (int d = 0; d < 19; d++) put(&m, 0, GM_ARM_RANDOM, d, 1, -1, 0.1);
-    CHECK_OK(gm_scores_cells(&m.study, 1, &err), err);
-    CHECK_OK(gm_scores_outcomes(&all, &m.study, &err), err);
+    m.cell[2].cost[GM_NEUTRAL].kl_mean = 0.75;
+    gm_outcomes all = outcomes_of(&m);
+    CHECK(all.topic[0].beats_random && all.n_beat == 0); /* at too high a cost */
+    gm_outcomes_clear(&all);
+    m.cell[2].cost[GM_NEUTRAL].kl_mean = 0.2;
+    all = outcomes_of(&m);
     CHECK(all.topic[0].beats_random && !all.topic[0].has_others);
-    CHECK(all.n_beat == 1 && all.n_compared == 0);
+    CHECK(all.n_beat == 1 && all.n_compared == 0 && all.n_own == 0);
     CHECK_OK(gm_verdict_all(&text, &m.study, &all, &err), err);
     CHECK_TEXT(text.at, "All topics: log-odds +1.50, random -1.00, p 0.050 over 19 draws: steering "
                         "beats random experts. Of 1 topic 1 beats random experts within 0.5 nats a "
@@ -145,13 +265,11 @@ static void nineteen_draws(void)
 static void a_single_draw(void)
 {
     made m;
-    gm_outcomes all;
-    gm_error err = {0};
     make(&m);
     m.study.n_cells = 5, m.study.n_topics = 1, m.protocol.draws = 1;
     put(&m, 0, GM_ARM_RANDOM, 0, 1, -1, 0.1);
-    CHECK_OK(gm_scores_cells(&m.study, 1, &err), err);
-    CHECK_OK(gm_scores_outcomes(&all, &m.study, &err), err);
+    put(&m, 0, GM_ARM_RANDOM, 1, 1, 9, 9); /* of a study with more of them */
+    gm_outcomes all = outcomes_of(&m);
     CHECK_NEAR(all.topic[0].random_shift, -1, 1e-6);
     CHECK_NEAR(all.topic[0].random_kl, 0.1, 1e-12);
     CHECK_NEAR(all.topic[0].p, 0.5, 0);
@@ -267,5 +385,7 @@ static void words(void)
     CHECK_TEXT(gm_verdict_words(false, 19), "does not beat");
 }
 
-TESTS(TEST(outcomes), TEST(nineteen_draws), TEST(a_single_draw), TEST(all_that_is_printed),
-      TEST(words))
+TESTS(TEST(outcomes), TEST(limits), TEST(topics_of_other_classes_are_compared),
+      TEST(the_null_of_all_has_the_draws_of_each),
+      TEST(the_same_texts_are_those_of_the_prompts_that_count), TEST(every_allocation_may_fail),
+      TEST(nineteen_draws), TEST(a_single_draw), TEST(all_that_is_printed), TEST(words))
