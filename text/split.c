@@ -2,7 +2,9 @@
  *
  * Sources: scikit-learn's CountVectorizer, token_pattern "(?u)\b\w\w+\b"; marks belong to the
  * letter before them (Unicode Standard Annex 29, rule WB4); pairs of neighbours where no space
- * stands between words (Lucene's CJKBigramFilter).
+ * stands between words (Lucene's CJKBigramFilter); clusters of letters: T. Theeramunkong et al.,
+ * Character cluster based Thai information retrieval (IRAL 2000), Z. M. Maung, Y. Mikami, A
+ * rule-based syllable segmentation of Myanmar text (IJCNLP 2008).
  */
 #include "text/split.h"
 
@@ -17,13 +19,47 @@ enum { SIGMA = 0x3A3, FINAL_SIGMA = 0x3C2, I_WITH_DOT = 0x130, DOT_ABOVE = 0x307
 enum { YO = 0x451, YE = 0x435 };
 
 /* What a run is made of. Words in Han and hiragana have no ends to be seen: each two neighbours
- * are taken for one. */
-typedef enum run_kind { RUN_SPACED, RUN_KATAKANA, RUN_HIRAGANA, RUN_HAN } run_kind;
+ * are taken for one; of Thai, Lao, Khmer and Burmese, each two clusters of letters. */
+typedef enum run_kind { RUN_SPACED, RUN_KATAKANA, RUN_HIRAGANA, RUN_HAN, RUN_CLUSTERS } run_kind;
+
+/* The code point that bytes[0..n) begin with. */
+static uint32_t peek(const char *bytes, size_t n)
+{
+    uint32_t code_point = ' ';
+    if (n > 0) gm_utf8_decode(bytes, n, &code_point);
+    return code_point;
+}
+
+/* A letter of Thai, Lao, Khmer or Burmese; their digits are written as everyone's are. */
+static bool is_of_clusters(uint32_t c)
+{
+    if (!((c >= 0xE00 && c < 0xF00) || (c >= 0x1000 && c < 0x10A0) || (c >= 0x1780 && c < 0x1800) ||
+          (c >= 0xA9E0 && c < 0xAA00) || (c >= 0xAA60 && c < 0xAA80)))
+        return false;
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category == UTF8PROC_CATEGORY_LO || category == UTF8PROC_CATEGORY_LM;
+}
+
+/* Does c, a letter of theirs after `before`, with bytes[0..n) to follow, belong to the cluster of
+ * the letter before it? It does after a vowel that is written before its consonant, and as one that
+ * is written after it; as a consonant under another; and as one without a vowel of its own, which
+ * in Burmese a mark after it tells. */
+static bool joins(uint32_t before, uint32_t c, const char *bytes, size_t n)
+{
+    enum { DOT_BELOW = 0x1037, VIRAMA = 0x1039, ASAT = 0x103A, COENG = 0x17D2 };
+    uint32_t after = peek(bytes, n);
+    if (after == DOT_BELOW) after = peek(bytes + 3, n - 3);
+    if ((before >= 0xE40 && before <= 0xE44) || (before >= 0xEC0 && before <= 0xEC4)) return true;
+    if (before == VIRAMA || before == COENG || after == VIRAMA || after == ASAT) return true;
+    return c == 0xE30 || c == 0xE32 || c == 0xE33 || c == 0xE45 || c == 0xEB0 || c == 0xEB2 ||
+           c == 0xEB3;
+}
 
 /* Of a word character. Source: the Unicode Standard, Scripts.txt. */
 static run_kind kind_of(uint32_t c)
 {
-    if (c < 0x3005) return RUN_SPACED;
+    if (c < 0xE00) return RUN_SPACED;
+    if (is_of_clusters(c)) return RUN_CLUSTERS;
     if (c >= 0x3041 && c <= 0x309F) return RUN_HIRAGANA;
     if ((c >= 0x30A1 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF)) return RUN_KATAKANA;
     if (c >= 0xFF66 && c <= 0xFF9F) return RUN_KATAKANA;
@@ -82,13 +118,9 @@ void gm_alphabet_init(gm_alphabet *out, bool fold_yo)
 static uint32_t look_up(const gm_alphabet *alphabet, uint32_t code_point, uint32_t before,
                         const char *bytes, size_t n)
 {
-    uint32_t next = ' ';
     if (code_point < GM_KNOWN_CHARACTERS && alphabet->lower[code_point] != UINT16_MAX)
         return alphabet->lower[code_point];
-    if (code_point == SIGMA && is_cased(before)) {
-        if (n > 0) gm_utf8_decode(bytes, n, &next);
-        if (!is_cased(next)) return FINAL_SIGMA;
-    }
+    if (code_point == SIGMA && is_cased(before) && !is_cased(peek(bytes, n))) return FINAL_SIGMA;
     return is_word_character(code_point) ? lower_case(code_point, alphabet->fold_yo) : 0;
 }
 
@@ -96,6 +128,7 @@ static uint32_t look_up(const gm_alphabet *alphabet, uint32_t code_point, uint32
 typedef struct run {
     char *word;                   /* room for the whole text in lower case */
     size_t n_bytes, n_characters; /* marks are no characters */
+    size_t n_first;               /* bytes of the cluster before the last one; 0: there is none */
     run_kind kind;
     gm_word_taker take;
     void *to;
@@ -118,27 +151,40 @@ static gm_status end_run(run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     if (r->n_characters >= 2) status = r->take(r->to, r->word, r->n_bytes, err);
-    r->n_bytes = r->n_characters = 0;
+    r->n_bytes = r->n_characters = r->n_first = 0;
+    return status;
+}
+
+/* Takes the word that the run holds, and leaves what is behind its first n bytes. */
+static gm_status take_pair(run *r, size_t n, gm_error *err)
+{
+    gm_status status = r->take(r->to, r->word, r->n_bytes, err);
+    r->n_bytes -= n;
+    memmove(r->word, r->word + n, r->n_bytes);
     return status;
 }
 
 /* A character of a run that is cut in pairs: with the one before it, it is a word. */
 static gm_status add_to_pair(run *r, uint32_t code_point, gm_error *err)
 {
-    gm_status status = GM_OK;
     const size_t n_before = r->n_bytes;
     append(r, code_point);
-    if (n_before > 0) {
-        status = r->take(r->to, r->word, r->n_bytes, err);
-        r->n_bytes -= n_before;
-        memmove(r->word, r->word + n_before, r->n_bytes);
-    }
     r->n_characters = 1;
+    return n_before > 0 ? take_pair(r, n_before, err) : GM_OK;
+}
+
+/* A letter of a run of clusters that begins one: the two before it are whole, and a word. */
+static gm_status begin_cluster(run *r, gm_error *err)
+{
+    gm_status status = r->n_first > 0 ? take_pair(r, r->n_first, err) : GM_OK;
+    r->n_first = r->n_bytes;
     return status;
 }
 
-/* Any code point but those of ASCII; `lower` is what look_up says of it. */
-static gm_status add_wide(run *r, uint32_t code_point, uint32_t lower, gm_error *err)
+/* Any code point but those of ASCII, after `before`, with bytes[0..n) to follow; `lower` is what
+ * look_up says of it. */
+static gm_status add_wide(run *r, uint32_t before, uint32_t code_point, uint32_t lower,
+                          const char *bytes, size_t n, gm_error *err)
 {
     if (lower == 0) {
         if (r->n_characters == 0 || !is_mark(code_point)) return end_run(r, err);
@@ -150,10 +196,12 @@ static gm_status add_wide(run *r, uint32_t code_point, uint32_t lower, gm_error 
     if (status != GM_OK) return status;
     r->kind = kind;
     if (is_cut_in_pairs(r)) return add_to_pair(r, lower, err);
+    if (kind == RUN_CLUSTERS && !joins(before, code_point, bytes, n))
+        status = begin_cluster(r, err);
     append(r, lower);
     if (code_point == I_WITH_DOT) append(r, DOT_ABOVE);
     r->n_characters++;
-    return GM_OK;
+    return status;
 }
 
 /* The text is in NFC; r is empty. */
@@ -176,7 +224,7 @@ static gm_status split_composed(const gm_alphabet *alphabet, const char *bytes, 
         } else {
             i += gm_utf8_decode(bytes + i, n - i, &code_point);
             lower = look_up(alphabet, code_point, before, bytes + i, n - i);
-            status = add_wide(r, code_point, lower, err);
+            status = add_wide(r, before, code_point, lower, bytes + i, n - i, err);
         }
         before = code_point;
     }

@@ -1,10 +1,12 @@
 /* words.h - the words of a text: as scikit-learn's default analyser finds them where spaces stand
- * between words, pairs of characters in Chinese and Japanese.
+ * between words, pairs of characters in Chinese and Japanese, of clusters in Thai and its like.
  *
  * NFC, Unicode lower case (final sigma too), runs of two or more word characters (letters,
  * digits, underscore) with the marks that follow them. In runs of Han and of hiragana each two
- * neighbours are a word; katakana is a run of its own. Options: stop lists (English, Russian),
- * folding of yo to ye. Stems are for grouping words, never for showing them.
+ * neighbours are a word, in runs of Thai, Lao, Khmer and Burmese letters each two clusters (a
+ * letter, its marks, and letters that no word's end parts from it: split.c); katakana is a run of
+ * its own. Options: stop lists (English, Russian), folding of yo to ye. Stems are for grouping
+ * words, never for showing them.
  */
 #ifndef GM_WORDS_H
 #define GM_WORDS_H
