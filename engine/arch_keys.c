@@ -219,7 +219,7 @@ out:
 static gm_status read_quantised(const gm_config_parts *parts, const char *where, gm_arch *arch,
                                 gm_error *err)
 {
-    gm_scale_blocks inside;
+    gm_scale_blocks inside = {0};
     gm_status status = gm_quantised_read(&arch->blocks, parts->outermost, where, err);
     if (status == GM_OK) status = gm_quantised_read(&inside, parts->own, where, err);
     if (status != GM_OK || inside.suffix == NULL) return status;

@@ -170,6 +170,7 @@ static gm_status locate_packed(gm_located *out, const gm_checkpoint *c, const gm
                             .sizes = find_part(c, slice, name->sizes),
                             .above = slice->blocks.above};
     if (slice->blocks.zeros) GM_TRY(need_part(l.beside.zeros, codes, name->zeros, err));
+    if (slice->blocks.ordered) GM_TRY(need_part(l.beside.order, codes, name->order, err));
     GM_TRY(check_sizes(slice, codes, &l.grid, err));
     GM_TRY(check_parts(&l, codes, err));
     l.tensor = *codes;
@@ -199,7 +200,9 @@ out:
 
 size_t gm_grid_most(const gm_checkpoint *checkpoint, const gm_scale_blocks *blocks)
 {
-    return gm_checkpoint_most(checkpoint, blocks->suffix) * (blocks->packing ? 2 : 1);
+    const size_t scales = gm_checkpoint_most(checkpoint, blocks->suffix);
+    if (!blocks->packing) return scales;
+    return 2 * scales + gm_checkpoint_most(checkpoint, part_names[blocks->packing].order);
 }
 
 size_t gm_grid_most_bytes(const gm_checkpoint *checkpoint, const gm_scale_blocks *blocks)
@@ -261,21 +264,23 @@ out:
     return status;
 }
 
-/* Inputs are in the groups that they follow one another in. */
-static gm_status check_order(const gm_grid *g, const gm_scaling *b, gm_reader *reader,
-                             gm_error *err)
+/* The group of each input (inputs). *follow: they follow one another, as without a list. */
+static gm_status read_order(const gm_grid *g, const gm_scaling *b, gm_reader *reader, float *group,
+                            bool *follow, gm_error *err)
 {
     gm_status status = GM_OK;
     const void *data;
+    *follow = true;
     if (b->order == NULL) return GM_OK;
     GM_TRY(gm_reader_get(reader, b->order, 0, b->order->n_bytes, &data, err));
-    for (size_t k = 0; k < g->inputs; k++)
-        if (element(b->order, data, k) != (int64_t)(k / g->cols))
-            GM_FAIL(GM_EFORMAT,
-                    "'%s': '%s' puts input %zu into group %lld, expected %zu: inputs ordered by "
-                    "their activations are not supported",
-                    b->order->file, b->order->name, k, (long long)element(b->order, data, k),
-                    k / g->cols);
+    for (size_t k = 0; k < g->inputs; k++) {
+        const int64_t number = element(b->order, data, k);
+        if (number < 0 || number >= (int64_t)(g->inputs / g->cols))
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' puts input %zu into group %lld, expected 0 to %zu",
+                    b->order->file, b->order->name, k, (long long)number, g->inputs / g->cols - 1);
+        group[k] = (float)number;
+        *follow = *follow && number == (int64_t)(k / g->cols);
+    }
 out:
     return status;
 }
@@ -286,16 +291,18 @@ gm_status gm_grid_read(gm_grid *grid, const gm_scaling *beside, gm_reader *reade
     gm_status status = GM_OK;
     gm_tensor t = beside->scales;
     const size_t n_scales = t.n_bytes / gm_dtype_bytes(t.dtype);
+    bool follow = true;
     GM_TRY(gm_reader_get(reader, &beside->scales, 0, t.n_bytes, &t.data, err));
     gm_tensor_to_f32(&t, 0, n_scales, values);
     if (grid->packing) {
         GM_TRY(gm_scales_check(&t, err));
         GM_TRY(read_zeros(grid, beside, reader, values + n_scales, err));
-        GM_TRY(check_order(grid, beside, reader, err));
+        GM_TRY(read_order(grid, beside, reader, values + 2 * n_scales, &follow, err));
     }
     grid->scale = values;
     grid->zero = grid->packing ? values + n_scales : NULL;
-    *n = grid->packing ? 2 * n_scales : n_scales;
+    grid->group = follow ? NULL : values + 2 * n_scales;
+    *n = (grid->packing ? 2 * n_scales : n_scales) + (follow ? 0 : grid->inputs);
 out:
     return status;
 }

@@ -42,10 +42,11 @@ size_t gm_tensor_inputs(const gm_tensor *tensor, const gm_scale_blocks *blocks);
 /* Bytes of the largest tensor that is read whole; 0: there is none. */
 size_t gm_whole_most(const gm_checkpoint *checkpoint, const gm_scale_blocks *blocks);
 
-/* Read all scales of a tensor in F8_E4M3 or of four bits to values[0..*n), of the latter then the
- * zeros to the second half, and give *grid their addresses. Scales of four bits are checked here
- * (those of fp8 before: quantised.h). GM_EIO; GM_EFORMAT: a scale that cannot be right, a zero of
- * GPTQ that programs read differently, groups in another order. */
+/* Read all scales of a tensor in F8_E4M3 or of four bits to values[0..*n), of the latter after them
+ * as many zeros and, where inputs do not follow one another in their groups, the group of each; and
+ * give *grid their addresses. Scales of four bits are checked here (those of fp8 before:
+ * quantised.h). GM_EIO; GM_EFORMAT: a scale that cannot be right, a zero of GPTQ that programs read
+ * differently, a group that there is not. */
 gm_status gm_grid_read(gm_grid *grid, const gm_scaling *beside, gm_reader *reader, float *values,
                        size_t *n, gm_error *err) GM_MUST_USE;
 

@@ -360,7 +360,7 @@ static gm_status read_gptq(const gm_json *part, gm_scale_blocks *out, const char
         .suffix = ".scales", .packing = GM_PACKING_GPTQ, .zeros = true, .above = 1};
     GM_TRY(gm_config_check_part(part, PART, known, where, err));
     GM_TRY(expect_four_bits(part, "bits", where, err));
-    GM_TRY(expect_false(part, "desc_act", where, err));
+    GM_TRY(gm_json_get_bool_or(part, "desc_act", false, &out->ordered, where, err));
     GM_TRY(expect_false(part, "is_marlin_format", where, err));
     GM_TRY(check_dynamic(part, where, err));
     GM_TRY(expect_text(part, "pack_dtype", "int32", where, err));
@@ -448,7 +448,7 @@ bool gm_blocks_same(const gm_scale_blocks *a, const gm_scale_blocks *b)
 {
     return strcmp(a->suffix, b->suffix) == 0 && a->rows == b->rows && a->cols == b->cols &&
            a->fixed == b->fixed && a->packing == b->packing && a->zeros == b->zeros &&
-           a->above == b->above;
+           a->above == b->above && a->ordered == b->ordered;
 }
 
 const char *gm_blocks_show(char text[48], const gm_scale_blocks *b)

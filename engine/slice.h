@@ -34,6 +34,7 @@ typedef struct gm_scale_blocks {
     gm_packing packing;
     bool zeros;     /* of four bits: there is a zero beside each scale; otherwise it is 8, */
     unsigned above; /* and so much above the one that is stored */
+    bool ordered;   /* of GPTQ: a list has to say which group each input is in */
 } gm_scale_blocks;
 
 enum { GM_MX_BLOCK = 32 }; /* inputs that share a scale of MXFP4 */
@@ -59,9 +60,10 @@ typedef struct gm_slice {
 
 /* The scales of a matrix in F8_E4M3: that of its tensor's element (r, c) is
  * scale[r / rows * per_row + c / cols]. Of four bits: scale and zero of output r and input c are
- * number r * per_row + c / cols * per_col of theirs. */
+ * number r * per_row + g * per_col of theirs, where g is c / cols or, if there is a list, group[c]:
+ * whole numbers, as floats like the others. */
 typedef struct gm_grid {
-    const float *scale, *zero;
+    const float *scale, *zero, *group;
     size_t rows, cols, per_row, per_col;
     size_t first; /* the matrix's first row in the tensor, those of a stack one after another */
     gm_packing packing;

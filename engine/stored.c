@@ -165,7 +165,8 @@ typedef struct int4_table {
 /* What a code is, of output o of the tensor and the group that input k is in. */
 static float widen_code(const gm_grid *g, size_t o, size_t k, unsigned code)
 {
-    const size_t at = o * g->per_row + k / g->cols * g->per_col;
+    const size_t group = g->group ? (size_t)g->group[k] : k / g->cols;
+    const size_t at = o * g->per_row + group * g->per_col;
     return ((float)code - g->zero[at]) * g->scale[at];
 }
 
@@ -230,6 +231,22 @@ static void take_int4_rows(const gm_stored_rows *from, size_t row, size_t every,
         }
 }
 
+/* Inputs in any order: no table serves two that are side by side. */
+static void take_int4_ordered(const gm_stored_rows *from, size_t row, size_t every, size_t n,
+                              char *to)
+{
+    const gm_grid *g = &from->grid;
+    uint8_t code[PIECE];
+    for (size_t r = 0; r < n; r++, row += every)
+        for (size_t k = 0, m; k < from->cols; k += m) {
+            m = from->cols - k < PIECE ? from->cols - k : PIECE;
+            read_codes(g, from->data, row, k, m, code);
+            for (size_t i = 0; i < m; i++)
+                put_number(to, r * from->cols + k + i,
+                           widen_code(g, g->first + row, k + i, code[i]), from->as);
+        }
+}
+
 /* Rows that are inputs of the tensor: few matrices lie so. */
 static void take_int4_columns(const gm_stored_rows *from, size_t row, size_t every, size_t n,
                               char *to)
@@ -249,8 +266,10 @@ static gm_tensor take_scaled(const gm_stored_rows *from, size_t row, size_t ever
                              void *to)
 {
     const bool columns = from->stored == GM_STORED_COLUMNS;
-    if (from->grid.packing)
-        (columns ? take_int4_columns : take_int4_rows)(from, row, every, n, to);
+    if (from->grid.packing && columns)
+        take_int4_columns(from, row, every, n, to);
+    else if (from->grid.packing)
+        (from->grid.group ? take_int4_ordered : take_int4_rows)(from, row, every, n, to);
     else if (columns)
         take_fp8_columns(from, row, every, n, to);
     else

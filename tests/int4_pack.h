@@ -10,12 +10,18 @@
 #include <math.h>
 
 /* (out, in) codes with a zero and a scale for every `group` inputs, zero and scale (out, in /
- * group). */
+ * group). dealt: inputs are dealt out to the groups in turn. */
 typedef struct int4_matrix {
     size_t out, in, group;
     uint8_t *code, *zero;
     float *scale;
+    bool dealt;
 } int4_matrix;
+
+static inline size_t int4_group(const int4_matrix *m, size_t i)
+{
+    return m->dealt ? i % (m->in / m->group) : i / m->group;
+}
 
 static inline void int4_put(uint32_t *words, size_t word, size_t nibble, unsigned code)
 {
@@ -68,7 +74,7 @@ static inline size_t int4_scale_at(const int4_matrix *m, gm_packing packing, siz
 /* The weight, as engine/stored.h defines it. */
 static inline float int4_value(const int4_matrix *m, size_t o, size_t i)
 {
-    const size_t g = o * (m->in / m->group) + i / m->group;
+    const size_t g = o * (m->in / m->group) + int4_group(m, i);
     return (float)(m->code[o * m->in + i] - m->zero[g]) * m->scale[g];
 }
 
@@ -80,11 +86,12 @@ static inline void int4_quantise(int4_matrix *m, const float *value, bool zeros)
         for (size_t g = 0; g < groups; g++) {
             const size_t at = o * groups + g;
             float most = 0.0f;
-            for (size_t i = g * m->group; i < (g + 1) * m->group; i++)
-                most = fmaxf(most, fabsf(value[o * m->in + i]));
+            for (size_t i = 0; i < m->in; i++)
+                if (int4_group(m, i) == g) most = fmaxf(most, fabsf(value[o * m->in + i]));
             m->zero[at] = (uint8_t)(zeros ? 5 + (3 * o + g) % 6 : 8);
             m->scale[at] = most > 0.0f ? most / 5.0f : 1.0f;
-            for (size_t i = g * m->group; i < (g + 1) * m->group; i++) {
+            for (size_t i = 0; i < m->in; i++) {
+                if (int4_group(m, i) != g) continue;
                 const float code = rintf(value[o * m->in + i] / m->scale[at]) + m->zero[at];
                 m->code[o * m->in + i] = (uint8_t)fminf(fmaxf(code, 0.0f), 15.0f);
             }

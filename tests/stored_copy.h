@@ -20,6 +20,7 @@ typedef struct stored_form {
     gm_packing packing;
     bool zeros;
     unsigned above;
+    bool dealt; /* int4_pack.h */
 } stored_form;
 
 static const stored_form fp8_blocks = {"{\"quant_method\": \"fp8\", \"activation_scheme\": "
@@ -30,7 +31,8 @@ static const stored_form fp8_blocks = {"{\"quant_method\": \"fp8\", \"activation
                                        GM_F32,
                                        GM_PACKING_NONE,
                                        false,
-                                       0};
+                                       0,
+                                       false};
 #define FP8_COMPRESSED(strategy)                                                                   \
     "{\"quant_method\": \"compressed-tensors\", \"format\": \"float-quantized\", "                 \
     "\"config_groups\": {\"group_0\": {\"targets\": [\"Linear\"], \"weights\": {\"num_bits\": 8, " \
@@ -63,6 +65,13 @@ static const stored_form int4_gptq = {
     .packing = GM_PACKING_GPTQ,
     .zeros = true,
     .above = 1};
+static const stored_form int4_gptq_dealt = {
+    .config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 8, \"desc_act\": true}",
+    .cols = 8,
+    .packing = GM_PACKING_GPTQ,
+    .zeros = true,
+    .above = 1,
+    .dealt = true};
 static const stored_form int4_gptq_v2 = {
     .config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": -1, "
               "\"checkpoint_format\": \"gptq_v2\"}",
@@ -170,7 +179,8 @@ static inline void int4_add(stored_writer *w, const gm_tensor *t, const stored_f
                      group,
                      stored_keep(w, n, 1),
                      stored_keep(w, out * groups, 1),
-                     stored_keep(w, out * groups, sizeof(float))};
+                     stored_keep(w, out * groups, sizeof(float)),
+                     form->dealt};
     float *value = stored_keep(w, n, sizeof *value),
           *scale = stored_keep(w, out * groups, sizeof *scale);
     uint16_t *small = stored_keep(w, n + out * groups, sizeof *small);
@@ -194,7 +204,7 @@ static inline void int4_add(stored_writer *w, const gm_tensor *t, const stored_f
     }
     int4_pack(&m, form->packing, words);
     int4_pack_zeros(&m, form->packing, form->above, zeros);
-    for (size_t i = 0; i < in; i++) order[i] = (int32_t)(i / group);
+    for (size_t i = 0; i < in; i++) order[i] = (int32_t)int4_group(&m, i);
     sizes[0] = (int64_t)out, sizes[1] = (int64_t)in;
     const void *scales = form->scale == GM_BF16 ? (const void *)(small + n) : scale;
     int4_add_part(w, t, by_rows ? "weight_packed" : "qweight", GM_I32,

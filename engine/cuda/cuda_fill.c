@@ -165,6 +165,7 @@ static gm_status send_grid(pipe *p, const gm_scaling *beside, char *memory, char
         cudaMemcpyAsync(to, values, n * sizeof *values, cudaMemcpyHostToDevice, p->stream),
         "sending weights", err));
     if (grid->zero) grid->zero = on_gpu + (grid->zero - grid->scale);
+    if (grid->group) grid->group = on_gpu + (grid->group - grid->scale);
     grid->scale = on_gpu;
 out:
     return status;

@@ -59,8 +59,9 @@ __device__ __forceinline__ float packed_of(const gm_cuda_place &p, size_t r, siz
     else if (g.packing == GM_PACKING_AWQ)
         at = in * g.outputs + out - j + j / 2 + j % 2 * 4;
     const unsigned code = ((const uint8_t *)p.from)[at / 2] >> at % 2 * 4 & 15u;
-    const size_t group = out * g.per_row + in / g.cols * g.per_col;
-    return ((float)code - g.zero[group]) * g.scale[group];
+    const size_t group = g.group ? (size_t)g.group[in] : in / g.cols;
+    const size_t of = out * g.per_row + group * g.per_col;
+    return ((float)code - g.zero[of]) * g.scale[of];
 }
 
 __device__ __forceinline__ float source(const gm_cuda_place &p, size_t r, size_t k)

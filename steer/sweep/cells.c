@@ -133,12 +133,6 @@ void gm_cells_resolve(gm_study *s)
     }
 }
 
-bool gm_cell_is_judged(const gm_study *s, const gm_cell *c)
-{
-    return c->topic >= 0 && c->arm == GM_ARM_PLAN && c->half == 1 &&
-           c->dose == s->topic[c->topic].dose;
-}
-
 /* ---- plans ---- */
 
 /* A topic's neighbour: the next topic that is a cluster, or the first cluster of another

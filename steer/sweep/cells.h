@@ -27,7 +27,4 @@ gm_status gm_cells_first_plan(gm_plan *plan, gm_topic *topic, const gm_study *st
  * control that a topic cannot have is marked absent, anything else is an error. */
 gm_status gm_cells_try(gm_study *study, gm_error *err) GM_MUST_USE;
 
-/* Is it the plan, at the topic's dose, on the judging half? */
-bool gm_cell_is_judged(const gm_study *study, const gm_cell *cell);
-
 #endif

@@ -1,5 +1,4 @@
 /* outcomes.c - what the judged cells say of each topic and of all: see scores.h. */
-#include "steer/sweep/cells.h"
 #include "steer/sweep/scores.h"
 
 #include <assert.h>
@@ -125,7 +124,7 @@ static size_t read_draws(const gm_study *s, int topic, double *draw, size_t most
     *kl = 0;
     for (size_t i = 0; i < s->n_cells && n < most; i++) {
         const gm_cell *c = &s->cell[i];
-        if (!gm_is_judged(c, topic, GM_ARM_RANDOM) || c->dose != s->topic[topic].dose) continue;
+        if (!gm_is_chosen(s, c, topic, GM_ARM_RANDOM)) continue;
         draw[n] = c->log_odds;
         draw[most + n] = c->share;
         draw[2 * most + n] = c->shift;
@@ -157,9 +156,8 @@ static void outcome_of(gm_outcomes *out, const gm_study *s, int topic, double *d
     o->base_log_odds = gm_scores_log_odds(s, base, topic, &o->base_share);
     for (size_t i = 0; i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
-        if (gm_cell_is_judged(s, c) && c->topic == topic) o->plan = c;
-        if (gm_is_judged(c, topic, GM_ARM_REVERSE) && c->dose == s->topic[topic].dose)
-            o->reverse_shift = c->shift;
+        if (gm_is_chosen(s, c, topic, GM_ARM_PLAN)) o->plan = c;
+        if (gm_is_chosen(s, c, topic, GM_ARM_REVERSE)) o->reverse_shift = c->shift;
         if (gm_is_judged(c, topic, GM_ARM_PLAN) && c->dose == 0)
             o->zero_same = same_texts(s, c, base) && c->cost[GM_NEUTRAL].kl_mean == 0;
     }

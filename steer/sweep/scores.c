@@ -163,9 +163,7 @@ gm_status gm_scores_specificity(double *out, const gm_study *s, gm_error *err)
     for (size_t i = 0; i < C * C; i++) out[i] = (double)NAN;
     for (size_t i = 0; status == GM_OK && i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
-        if (c->topic < 0 || !c->done || c->half != 1 || c->arm != GM_ARM_PLAN ||
-            c->dose != s->topic[c->topic].dose)
-            continue;
+        if (c->topic < 0 || !gm_is_chosen(s, c, c->topic, GM_ARM_PLAN)) continue;
         for (size_t j = 0; j < C; j++) {
             size_t n = differences(s, c, s->topic[j].class_id, c->topic, &r);
             out[(size_t)c->topic * C + j] = mean_of(r.difference, n);

@@ -120,6 +120,11 @@ bool gm_is_judged(const gm_cell *c, int topic, gm_arm arm)
     return c->topic == topic && c->half == 1 && c->arm == arm && c->done;
 }
 
+bool gm_is_chosen(const gm_study *s, const gm_cell *c, int topic, gm_arm arm)
+{
+    return gm_is_judged(c, topic, arm) && c->dose == s->topic[topic].dose;
+}
+
 /* Tokens of the fixed texts of one kind for a topic and a half. */
 static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind, int half)
 {

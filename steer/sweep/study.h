@@ -139,6 +139,8 @@ bool gm_study_counts(const gm_study *study, int topic, size_t prompt);
 
 /* Is the cell a measured one of this topic and arm on the judging half? */
 bool gm_is_judged(const gm_cell *cell, int topic, gm_arm arm);
+/* And is it at the topic's dose? */
+bool gm_is_chosen(const gm_study *study, const gm_cell *cell, int topic, gm_arm arm);
 
 /* Work of one cell: texts; tokens to generate, if none ends by itself; tokens of their
  * prompts; tokens of fixed texts, read once under its plan (the group's unsteered rows come

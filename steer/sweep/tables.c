@@ -1,5 +1,4 @@
 /* tables.c - a finished study for programs: JSON and CSV. See verdict.h. */
-#include "steer/sweep/cells.h"
 #include "steer/sweep/verdict.h"
 
 #include <math.h>

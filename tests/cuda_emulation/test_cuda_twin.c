@@ -243,7 +243,7 @@ static void fp8_computes_what_widened_weights_do(void)
     stored_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
     stored_same_as_widened("cuda", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_INT8);
     stored_same_as_widened("cuda", MODELS "dots-tiny", &int4_groups, GM_NUMERICS_BF16);
-    stored_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &int4_gptq, GM_NUMERICS_F32);
+    stored_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &int4_gptq_dealt, GM_NUMERICS_F32);
     stored_same_as_widened("cuda", MODELS "dots-tiny", &int4_awq, GM_NUMERICS_INT8);
 }
 

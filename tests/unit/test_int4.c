@@ -93,9 +93,9 @@ static void bad_packed_tensors_are_refused(void)
          GM_I32,
          {32},
          1,
-         1,
+         2,
          false,
-         "puts input 0 into group 1, expected 0"},
+         "puts input 0 into group 2, expected 0 to 1"},
         {"qwen3-awq", "qweight", NULL, GM_I32, {4, 32}, 2, 0, true, "is 4 x 32, expected 32 x 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -122,6 +122,21 @@ static void bad_packed_tensors_are_refused(void)
         stored_open_changed("bad-int4", m.tensor, m.n, cases[i].headers, cases[i].part);
         gm_checkpoint_close(m.c);
     }
+}
+
+/* The list of groups that the config speaks of. */
+static void a_missing_order_is_refused(void)
+{
+    changed_model m;
+    begin_change(&m, "qwen3-gptq");
+    copy_model("bad-int4", MODELS "qwen3-gptq", "quantization_config",
+               "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 16, \"desc_act\": true}");
+    stored_open_changed("bad-int4", m.tensor, m.n, true, NULL);
+    for (size_t j = 0; j < m.n; j++)
+        if (strcmp(m.tensor[j].name, "model.layers.0.mlp.experts.0.up_proj.g_idx") == 0)
+            m.tensor[j].name = "model.rotary_emb.inv_freq"; /* which no model needs */
+    stored_open_changed("bad-int4", m.tensor, m.n, true, "there is no 'g_idx' beside");
+    gm_checkpoint_close(m.c);
 }
 
 /* What GPTQ programs leave beside a matrix without a bias: zeros are passed over, others are not.
@@ -174,14 +189,14 @@ static void digests_tell_zeros_apart(void)
 
 static void four_bits_compute_what_widened_weights_do(void)
 {
-    static const stored_form *const forms[] = {&int4_groups, &int4_rows, &int4_gptq, &int4_gptq_v2,
-                                               &int4_awq};
+    static const stored_form *const forms[] = {&int4_groups,     &int4_rows,    &int4_gptq,
+                                               &int4_gptq_dealt, &int4_gptq_v2, &int4_awq};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         stored_same_as_widened("cpu", MODELS "dots-tiny", forms[i], GM_NUMERICS_BF16);
         stored_same_as_widened("cpu", MODELS "deepseek-v3-tiny", forms[i], GM_NUMERICS_F32);
     }
     stored_same_as_widened("cpu", MODELS "qwen3-next-tiny", &int4_groups, GM_NUMERICS_INT8);
-    stored_same_as_widened("cpu", MODELS "ernie-tiny", &int4_gptq, GM_NUMERICS_BF16);
+    stored_same_as_widened("cpu", MODELS "ernie-tiny", &int4_gptq_dealt, GM_NUMERICS_BF16);
 }
 
 /* In memory, from the cache that this writes, and layer by layer. */
@@ -219,5 +234,6 @@ static void four_bits_are_held_in_any_way(void)
 }
 
 TESTS(TEST(four_bits_compute_what_widened_weights_do), TEST(four_bits_are_held_in_any_way),
-      TEST(bad_packed_tensors_are_refused), TEST(idle_biases_are_passed_over),
-      TEST(empty_tensors_need_no_room), TEST(digests_tell_zeros_apart))
+      TEST(bad_packed_tensors_are_refused), TEST(a_missing_order_is_refused),
+      TEST(idle_biases_are_passed_over), TEST(empty_tensors_need_no_room),
+      TEST(digests_tell_zeros_apart))

@@ -177,8 +177,8 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {\"type\": \"int\", \"num_bits\": 4, \"actorder\": true}", "}}"),
          "'actorder' of 'quantization_config' is true, but only false"},
         {"{\"quant_method\": \"gptq\", \"bits\": 3, \"group_size\": 128}", "'bits' of"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 128, \"desc_act\": true}",
-         "'desc_act' of 'quantization_config' is true, but only false is supported"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 128, \"desc_act\": 1}",
+         "'desc_act' is 1, expected a boolean"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 128, \"checkpoint_format\": "
          "\"marlin\"}",
          "'checkpoint_format' of 'quantization_config' is 'marlin', expected gptq|gptq_v2"},

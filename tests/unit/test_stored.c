@@ -205,7 +205,7 @@ static void parts_of_packed_matrices_are_widened(void)
     static float value[OUT * IN], scale[OUT * IN / GROUP], zero[OUT * IN / GROUP], room[OUT * IN];
     static uint8_t code[OUT * IN], zeros[OUT * IN / GROUP];
     static float scales[OUT * IN / GROUP];
-    int4_matrix m = {OUT, IN, GROUP, code, zeros, scales};
+    int4_matrix m = {OUT, IN, GROUP, code, zeros, scales, false};
     gm_rng rng = gm_rng_make(7, 0);
     for (size_t i = 0; i < (size_t)OUT * IN; i++) value[i] = (float)(gm_rng_unit(&rng) - 0.5);
     int4_quantise(&m, value, true);
