@@ -8,6 +8,7 @@
 #include "steer/ramp.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { STEP_ROWS = 256 };
@@ -81,13 +82,24 @@ gm_status gm_continue_fits(const gm_continuation *list, size_t n, const gm_model
     return GM_OK;
 }
 
-/* KV rows for the `max_open` longest continuations. */
-static size_t kv_rows(const gm_continuation *list, size_t n, size_t max_open)
+static int descending(const void *a, const void *b)
 {
-    size_t longest = 0;
-    for (size_t i = 0; i < n; i++)
-        if (capacity_of(&list[i]) > longest) longest = capacity_of(&list[i]);
-    return longest * max_open;
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* KV rows for the `max_open` longest continuations. */
+static gm_status count_kv_rows(size_t *rows, const gm_continuation *list, size_t n, size_t max_open,
+                               gm_error *err)
+{
+    size_t *capacity = gm_alloc(n, sizeof *capacity);
+    *rows = 0;
+    if (capacity == NULL) return gm_fail(err, GM_EMEM, "no memory to continue %zu prompts", n);
+    for (size_t i = 0; i < n; i++) capacity[i] = capacity_of(&list[i]);
+    qsort(capacity, n, sizeof *capacity, descending);
+    for (size_t i = 0; i < max_open; i++) *rows += capacity[i];
+    gm_free(capacity);
+    return GM_OK;
 }
 
 gm_session_options gm_continue_planned(int threads, size_t batch, size_t max_tokens)
@@ -106,7 +118,7 @@ static gm_status loop_create(loop *l, const gm_model *model, const gm_continuati
     gm_status status = GM_OK;
     const gm_continue_options *o = l->options;
     size_t rows = STEP_ROWS + l->max_open, L = (size_t)l->info->n_moe_layers;
-    size_t K = (size_t)l->info->n_chosen;
+    size_t K = (size_t)l->info->n_chosen, kv_rows;
     l->open = gm_alloc(l->max_open, sizeof *l->open);
     l->segment = gm_alloc(l->max_open, sizeof *l->segment);
     l->owner = gm_alloc(l->max_open, sizeof *l->owner);
@@ -121,9 +133,10 @@ static gm_status loop_create(loop *l, const gm_model *model, const gm_continuati
         !l->record.gate || !l->record.mass || !l->record.margin || !l->record.bad)
         GM_FAIL(GM_EMEM, "no memory to continue %zu prompts", n);
 
+    GM_TRY(count_kv_rows(&kv_rows, list, n, l->max_open, err));
     const gm_session_options options = {.threads = o->threads,
                                         .max_rows = rows,
-                                        .kv_rows = kv_rows(list, n, l->max_open),
+                                        .kv_rows = kv_rows,
                                         .max_sequences = (int)l->max_open};
     GM_TRY(gm_session_create(&l->session, model, &options, err));
     GM_TRY(gm_ramp_set(&l->ramp, l->session, l->info, o->edits, o->schedules, o->n_edits, err));
