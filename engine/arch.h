@@ -61,18 +61,19 @@ typedef enum gm_qk_norm {
 } gm_qk_norm;
 
 /* Multi-head latent attention: keys and values of all heads are products of one latent; a further
- * part of the key, the same for all heads, is rotated. The latent and that part are cached, so
- * attention has one KV head, whose keys are both and whose values are the latent: a head's keys are
- * multiplied into its query beforehand, its values into the result afterwards. That takes as many
- * products as making every head's keys and values, and keeps DeepSeek-V2-Lite's cache at 1,088
- * numbers a token and layer (the latent is stored as key and as value) instead of 5,120; attention
- * itself takes 3.4 times the products, 3 % more in all for a document of 512 tokens. Source:
- * DeepSeek-V2, arXiv:2405.04434, section 2.1. */
+ * part of the key, the same for all heads, is rotated (Kimi-Linear's is not). The latent and that
+ * part are cached, so attention has one KV head, whose keys are both and whose values are the
+ * latent: a head's keys are multiplied into its query beforehand, its values into the result
+ * afterwards. That takes as many products as making every head's keys and values, and keeps
+ * DeepSeek-V2-Lite's cache at 1,088 numbers a token and layer (the latent is stored as key and as
+ * value) instead of 5,120; attention itself takes 3.4 times the products, 3 % more in all for a
+ * document of 512 tokens. Source: DeepSeek-V2, arXiv:2405.04434, section 2.1. */
 typedef struct gm_latent {
     int q;     /* width of the queries' latent; 0: queries are products of the hidden state */
     int kv;    /* width of the latent of keys and values; 0: no latents */
-    int plain; /* elements of a head's query and key before the rope.dim rotated ones */
+    int plain; /* elements of a head's query and key before those whose part of the key is shared */
     int value; /* width of a head's value */
+    int shared; /* elements of the key's further part, all rotated; or none, where rope.dim is 0 */
 } gm_latent;
 
 /* The norms of latents have an epsilon that no config changes. */
@@ -88,7 +89,13 @@ typedef struct gm_delta {
     int key_heads, value_heads; /* 0: no layer has it */
     int key, value;             /* width of a head's query and key; of its value */
     int taps;                   /* at least 2 */
+    int rank;                   /* 0: rates of heads; otherwise Kimi Delta Attention's */
 } gm_delta;
+
+/* Kimi Delta Attention is Gated DeltaNet with a rate of decay for each channel of a head's keys
+ * (equal ones are Gated DeltaNet's), a head of keys for each of values, as wide, and a sigmoid as
+ * gate of the norm. Rates and gates are products of latents, `rank` wide each. Source:
+ * arXiv:2510.26692, section 3; transformers, models/kimi_linear. */
 
 /* Mamba2 (`mamba` below) has the same parts: a head's state decays, a token's key (B) times its
  * value (x) is added, times the step dt that the token takes, and the query (C) reads it; nothing
@@ -176,6 +183,7 @@ typedef struct gm_arch {
     int n_experts, n_chosen, expert_width;
     bool inside;                /* tensors have the names of a larger model's part */
     bool stacked;               /* experts are in the family's `stacked` tensors */
+    bool dense_too;             /* dense layers in its `dense_too` tensors */
     gm_stored stored;           /* form of the matrices in a tensor that stacks experts */
     gm_scale_blocks blocks;     /* of matrices that may be F8_E4M3 */
     bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
@@ -198,7 +206,7 @@ typedef struct gm_arch {
 
 /* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer, the rest once a layer
  * and expert. Some roles have a matrix for each head, all in one tensor: KEY_UP, VALUE_UP, in gated
- * attention Q and Q_GATE, and DELTA_Q to DELTA_A for each key head (in Mamba2 once a layer). */
+ * attention Q and Q_GATE, and DELTA_Q to DELTA_A for each key head of Gated DeltaNet. */
 typedef enum gm_role {
     GM_ROLE_EMBED,
     GM_ROLE_FINAL_NORM,
@@ -227,10 +235,14 @@ typedef enum gm_role {
     GM_ROLE_DELTA_Q, /* from here to DELTA_O: of layers of Gated DeltaNet, instead of Q to K_NORM */
     GM_ROLE_DELTA_K,
     GM_ROLE_DELTA_V,
-    GM_ROLE_DELTA_Z,    /* gates the norm, by its sigmoid */
+    GM_ROLE_DELTA_Z,    /* gates the norm, by its sigmoid; or the latent of what does */
     GM_ROLE_DELTA_B,    /* how much is corrected, a value head */
-    GM_ROLE_DELTA_A,    /* how fast the state decays, a value head */
-    GM_ROLE_DELTA_CONV, /* (channels, taps), in the order q, k, v; Mamba2: v, k, q */
+    GM_ROLE_DELTA_A,    /* how fast the state decays, a value head; or the latent of this */
+    GM_ROLE_DELTA_Z_UP, /* from their latents */
+    GM_ROLE_DELTA_A_UP,
+    GM_ROLE_DELTA_CONV,   /* (channels, taps), in the order q, k, v; Mamba2: v, k, q; q's alone, */
+    GM_ROLE_DELTA_CONV_K, /* where these two have tensors of their own */
+    GM_ROLE_DELTA_CONV_V,
     GM_ROLE_DELTA_CONV_BIAS,
     GM_ROLE_DELTA_RATE, /* A_log */
     GM_ROLE_DELTA_BIAS, /* dt_bias, added to A's outputs */
@@ -326,6 +338,7 @@ static inline const char *gm_arch_recurrence(const gm_arch *arch)
 {
     return gm_arch_only_convolves(arch) ? "short convolutions"
            : arch->mamba                ? "Mamba2"
+           : arch->delta.rank > 0       ? "Kimi Delta Attention"
                                         : "Gated DeltaNet";
 }
 /* The layer's place among those of its kind; the order of cached keys, and of states. */

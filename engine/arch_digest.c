@@ -3,6 +3,7 @@
 #include "engine/arch.h"
 #include "engine/families.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* Of what is newer than digests that are stored: only where it differs from what there was then. */
@@ -22,8 +23,12 @@ static void digest_newer(gm_sha256 *hash, const gm_arch *arch)
         const double four_bits[] = {arch->blocks.packing, arch->blocks.zeros, arch->blocks.above};
         gm_sha256_update(hash, four_bits, sizeof four_bits);
     }
-    if (arch->latent.kv > 0) gm_sha256_update(hash, &arch->latent, sizeof arch->latent);
-    if (arch->n_delta > 0) gm_sha256_update(hash, &arch->delta, sizeof arch->delta);
+    if (arch->latent.kv > 0) gm_sha256_update(hash, &arch->latent, offsetof(gm_latent, shared));
+    if (arch->n_delta > 0) gm_sha256_update(hash, &arch->delta, offsetof(gm_delta, rank));
+    if (arch->delta.rank > 0) {
+        const int newer[] = {arch->delta.rank, arch->latent.shared};
+        gm_sha256_update(hash, newer, sizeof newer);
+    }
     if (arch->family->global) {
         const gm_global *global = &arch->global;
         const double layers[] = {global->n_kv_heads,

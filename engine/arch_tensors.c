@@ -19,14 +19,14 @@ typedef struct shape {
 static shape latent_shape(const gm_arch *a, gm_role role)
 {
     const gm_latent *l = &a->latent;
-    const int queries = a->n_heads * (l->plain + (int)a->rope.dim);
+    const int queries = a->n_heads * (l->plain + l->shared);
 
     switch (role) {
     case GM_ROLE_Q: return (shape){l->q == 0, queries, a->width};
     case GM_ROLE_Q_LATENT: return (shape){l->q > 0, l->q, a->width};
     case GM_ROLE_Q_NORM: return (shape){l->q > 0, 1, l->q};
     case GM_ROLE_Q_UP: return (shape){l->q > 0, queries, l->q};
-    case GM_ROLE_K: return (shape){true, l->kv + (int)a->rope.dim, a->width};
+    case GM_ROLE_K: return (shape){true, l->kv + l->shared, a->width};
     case GM_ROLE_K_NORM: return (shape){true, 1, l->kv};
     case GM_ROLE_KEY_UP: return (shape){true, l->kv, l->plain};
     case GM_ROLE_VALUE_UP: return (shape){true, l->value, l->kv};
@@ -79,25 +79,36 @@ int gm_arch_n_with_keys(const gm_arch *arch)
     return n;
 }
 
+/* Has each key head of a layer matrices of its own? */
+static bool has_key_heads(const gm_arch *a)
+{
+    return !a->mamba && !gm_arch_only_convolves(a) && a->delta.rank == 0;
+}
+
 /* Roles of Gated DeltaNet, Mamba2 and short convolutions; the first's projections for one key
  * head. */
 static shape delta_shape(const gm_arch *a, gm_role role)
 {
     const gm_delta *d = &a->delta;
-    const int values = d->value_heads * d->value, channels = 2 * d->key_heads * d->key + values;
-    const int parts = a->mamba ? 1 : d->key_heads;
+    const int keys = d->key_heads * d->key, values = d->value_heads * d->value;
+    const int parts = has_key_heads(a) ? d->key_heads : 1;
+    const bool low = d->rank > 0, apart = a->family->tensor[GM_ROLE_DELTA_CONV_K] != NULL;
 
     switch (role) {
     case GM_ROLE_DELTA_Q:
-    case GM_ROLE_DELTA_K: return (shape){true, d->key_heads / parts * d->key, a->width};
-    case GM_ROLE_DELTA_V:
-    case GM_ROLE_DELTA_Z: return (shape){true, values / parts, a->width};
+    case GM_ROLE_DELTA_K: return (shape){true, keys / parts, a->width};
+    case GM_ROLE_DELTA_V: return (shape){true, values / parts, a->width};
+    case GM_ROLE_DELTA_Z: return (shape){true, low ? d->rank : values / parts, a->width};
     case GM_ROLE_DELTA_B: return (shape){!a->mamba, d->value_heads / parts, a->width};
-    case GM_ROLE_DELTA_A: return (shape){true, d->value_heads / parts, a->width};
-    case GM_ROLE_DELTA_CONV: return (shape){true, channels, d->taps};
-    case GM_ROLE_DELTA_CONV_BIAS: return (shape){a->conv_bias, 1, channels};
-    case GM_ROLE_DELTA_RATE:
-    case GM_ROLE_DELTA_BIAS: return (shape){true, 1, d->value_heads};
+    case GM_ROLE_DELTA_A: return (shape){true, low ? d->rank : d->value_heads / parts, a->width};
+    case GM_ROLE_DELTA_Z_UP: return (shape){low, values, d->rank};
+    case GM_ROLE_DELTA_A_UP: return (shape){low, keys, d->rank};
+    case GM_ROLE_DELTA_CONV: return (shape){true, apart ? keys : 2 * keys + values, d->taps};
+    case GM_ROLE_DELTA_CONV_K: return (shape){true, keys, d->taps};
+    case GM_ROLE_DELTA_CONV_V: return (shape){true, values, d->taps};
+    case GM_ROLE_DELTA_CONV_BIAS: return (shape){a->conv_bias, 1, 2 * keys + values};
+    case GM_ROLE_DELTA_RATE: return (shape){true, 1, d->value_heads};
+    case GM_ROLE_DELTA_BIAS: return (shape){true, 1, low ? keys : d->value_heads};
     case GM_ROLE_DELTA_SKIP: return (shape){a->mamba, 1, d->value_heads};
     case GM_ROLE_DELTA_NORM: return (shape){true, 1, a->mamba ? values : d->value};
     case GM_ROLE_DELTA_O: return (shape){true, a->width, values};
@@ -235,6 +246,8 @@ static const char *name_of(const gm_arch *arch, gm_role role)
 {
     if (arch->stacked && role >= GM_ROLE_EXPERT_GATE && role <= GM_ROLE_EXPERT_DOWN)
         return arch->family->stacked[role == GM_ROLE_EXPERT_DOWN];
+    if (arch->dense_too && role >= GM_ROLE_DENSE_GATE && role <= GM_ROLE_DENSE_DOWN)
+        return arch->family->dense_too[role - GM_ROLE_DENSE_GATE];
     return arch->family->tensor[role];
 }
 
@@ -321,8 +334,7 @@ static void place_in_rows(const gm_arch *arch, gm_role role, int layer, gm_slice
 static bool is_of_heads(const gm_arch *arch, gm_role role)
 {
     return role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP ||
-           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A && !arch->mamba &&
-            !gm_arch_only_convolves(arch)) ||
+           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A && has_key_heads(arch)) ||
            (arch->gated_attention && (role == GM_ROLE_Q || role == GM_ROLE_Q_GATE));
 }
 
@@ -359,7 +371,7 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
         place_in_rows(arch, role, layer, out);
     if (arch->family->images && role == GM_ROLE_ROUTER) out->stored = GM_STORED_COLUMNS;
     if (arch->family->images && role == GM_ROLE_ROUTER_CORRECTION) out->tall = 2;
-    out->middle = role == GM_ROLE_DELTA_CONV;
+    out->middle = role >= GM_ROLE_DELTA_CONV && role <= GM_ROLE_DELTA_CONV_V;
     out->centred = arch->centred_norms && is_norm(role);
     /* embeddings are kept as they are, vectors and some stacks have no scales */
     const bool one_each = arch->blocks.rows == 0 && arch->blocks.cols == 0;

@@ -169,6 +169,7 @@ typedef enum gm_layer_part {
     GM_LAYER_ATTENTION, /* to all positions */
     GM_LAYER_WINDOW,    /* to the last ones */
     GM_LAYER_DELTA,     /* Gated DeltaNet */
+    GM_LAYER_KDA,       /* Kimi Delta Attention */
     GM_LAYER_MAMBA,     /* Mamba2 */
     GM_LAYER_CONVOLVES, /* a short convolution */
     GM_LAYER_MLP,       /* without experts */

@@ -43,6 +43,7 @@ typedef struct gm_family {
     bool grid;         /* the config may name sections for positions in images */
     bool grows;        /* the angles' description says how queries grow (gm_growth) */
     bool latent;       /* latent attention, which gm_latent_read reads */
+    bool cpu_only;     /* GPUs refuse it */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
     bool tall;     /* a stack of experts has rank 2, one below the other; down's are columns */
     bool either;   /* stacked experts may be rows instead of columns */
@@ -67,6 +68,8 @@ typedef struct gm_family {
     /* Tensors that may stack experts instead, if the checkpoint has them: gate and up together, and
      * down; NULL: it never does. */
     const char *stacked[2];
+    /* Names of DENSE_GATE, _UP and _DOWN instead, if the checkpoint has them; NULL: it never has. */
+    const char *dense_too[3];
 } gm_family;
 
 /* The sizes of Gated DeltaNet, and which layers have it. GM_EFORMAT, GM_EMEM. */

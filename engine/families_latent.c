@@ -31,6 +31,7 @@ gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch
     GM_TRY(gm_config_int(config, "kv_lora_rank", 1, GM_MAX_HEAD_DIM / 2, &l->kv, where, err));
     GM_TRY(read_even(config, "qk_nope_head_dim", &l->plain, where, err));
     GM_TRY(read_even(config, "qk_rope_head_dim", turned, where, err));
+    l->shared = *turned;
     GM_TRY(gm_config_int_or(config, "qk_head_dim", 1, GM_MAX_HEAD_DIM, l->plain + *turned, &both,
                             where, err));
     if (both != l->plain + *turned)
@@ -57,18 +58,8 @@ out:
         "moe_intermediate_size", "first_k_dense_replace", "moe_layer_freq", "mlp_layer_types", \
         "n_group", "topk_group", "topk_method", "routed_scaling_factor", "ep_size"
 
-#define LATENT_TENSORS                                                                           \
-    COMMON_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS,                                         \
-        SHARED_EXPERT_TENSORS, [GM_ROLE_Q_LATENT] = "model.layers.%d.self_attn.q_a_proj.weight", \
-                               [GM_ROLE_Q_NORM] =                                                \
-                                   "model.layers.%d.self_attn.q_a_layernorm.weight",             \
-                               [GM_ROLE_Q_UP] = "model.layers.%d.self_attn.q_b_proj.weight",     \
-                               [GM_ROLE_K] =                                                     \
-                                   "model.layers.%d.self_attn.kv_a_proj_with_mqa.weight",        \
-                               [GM_ROLE_K_NORM] =                                                \
-                                   "model.layers.%d.self_attn.kv_a_layernorm.weight",            \
-                               [GM_ROLE_KEY_UP] = "model.layers.%d.self_attn.kv_b_proj.weight",  \
-                               [GM_ROLE_VALUE_UP] = "model.layers.%d.self_attn.kv_b_proj.weight"
+#define LATENT_TENSORS \
+    COMMON_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS, SHARED_EXPERT_TENSORS, QKV_LATENT_TENSORS
 
 /* ---- DeepSeek-V2: DeepSeek-V2-Lite, DeepSeek-V2, DeepSeek-Coder-V2 ---- */
 

@@ -186,5 +186,5 @@ enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const gm_family *gm_mimo_family_at(size_t i)
 {
-    return i < N_FAMILIES ? &families[i] : NULL;
+    return i < N_FAMILIES ? &families[i] : gm_kimi_family_at(i - N_FAMILIES);
 }

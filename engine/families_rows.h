@@ -20,6 +20,16 @@
 
 #define LLAMA_TENSORS COMMON_TENSORS, KV_TENSORS
 
+/* Latent attention, queries from the hidden state (GM_ROLE_Q) or from a latent. */
+#define QKV_LATENT_TENSORS                                                \
+    [GM_ROLE_Q_LATENT] = "model.layers.%d.self_attn.q_a_proj.weight",     \
+    [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_a_layernorm.weight",  \
+    [GM_ROLE_Q_UP] = "model.layers.%d.self_attn.q_b_proj.weight",         \
+    [GM_ROLE_K] = "model.layers.%d.self_attn.kv_a_proj_with_mqa.weight",  \
+    [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.kv_a_layernorm.weight", \
+    [GM_ROLE_KEY_UP] = "model.layers.%d.self_attn.kv_b_proj.weight",      \
+    [GM_ROLE_VALUE_UP] = "model.layers.%d.self_attn.kv_b_proj.weight"
+
 /* Norms after attention and the MLP instead of before them. */
 #define OUT_NORM_TENSORS                                                         \
     [GM_ROLE_ATTN_OUT_NORM] = "model.layers.%d.post_attention_layernorm.weight", \
@@ -131,6 +141,9 @@ const gm_family *gm_fused_family_at(size_t i);
 
 /* That of families_mimo.c. */
 const gm_family *gm_mimo_family_at(size_t i);
+
+/* That of families_kimi.c. */
+const gm_family *gm_kimi_family_at(size_t i);
 
 /* Which layers keep something else than keys and values (gm_delta), from "layer_types": what newer
  * and older files call these layers, and those of attention. GM_EFORMAT, GM_EMEM. */

@@ -250,10 +250,12 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_DELTA_Q, &layer->qkv, delta.q},
         {GM_ROLE_DELTA_K, &layer->qkv, delta.k},
         {GM_ROLE_DELTA_V, &layer->qkv, delta.v},
-        {GM_ROLE_DELTA_Z, &layer->qkv, delta.z},
+        {GM_ROLE_DELTA_Z, &layer->qkv, delta.low_z},
         {GM_ROLE_DELTA_B, &layer->qkv, delta.b},
-        {GM_ROLE_DELTA_A, &layer->qkv, delta.a},
+        {GM_ROLE_DELTA_A, &layer->qkv, delta.low_a},
         {GM_ROLE_DELTA_CONV, &layer->delta_conv, 0},
+        {GM_ROLE_DELTA_CONV_K, &layer->delta_conv, delta.k},
+        {GM_ROLE_DELTA_CONV_V, &layer->delta_conv, delta.v},
         {GM_ROLE_DELTA_CONV_BIAS, &layer->delta_conv_bias, 0},
         {GM_ROLE_DELTA_SKIP, &layer->delta_skip, 0},
         {GM_ROLE_DELTA_RATE, &layer->delta_rate, 0},
@@ -276,6 +278,8 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
     };
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
         GM_TRY(add_role(fill, part[i].role, l, part[i].to, part[i].first, err));
+    GM_TRY(add_tensor(fill, GM_ROLE_DELTA_A_UP, l, 0, &layer->delta_up, 0, 1, err));
+    GM_TRY(add_tensor(fill, GM_ROLE_DELTA_Z_UP, l, 1, &layer->delta_up, 0, 1, err));
     if (layer->moe < 0) {
         GM_TRY(add_mlp(fill, GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN, l, -1,
                        &layer->always, err));
@@ -357,8 +361,7 @@ static void pack_panel(const job *j, const gm_tensor *rows, size_t first, size_t
                    ready ? (const float *)rows->data + first * j->cols : scratch);
 }
 
-/* The first output of the panel that row r of the job's piece, and of the sibling's as many, is in.
- */
+/* The first output of the panel of row r of the job's piece, and of the sibling's as many. */
 static size_t output_of(const job *j, size_t sibling, size_t r)
 {
     return j->first + sibling * GM_PANEL + (j->begin / j->every + r) * j->step;
@@ -457,10 +460,7 @@ out:
 static void keep_failure(gm_fill *fill, gm_status status, const gm_error *err)
 {
     pthread_mutex_lock(&fill->mutex);
-    if (fill->status == GM_OK) {
-        fill->status = status;
-        fill->err = *err;
-    }
+    if (fill->status == GM_OK) fill->status = status, fill->err = *err;
     pthread_mutex_unlock(&fill->mutex);
     atomic_store(&fill->failed, true);
 }

@@ -372,11 +372,16 @@ static void find_head(gm_model *m, const gm_model_options *o)
     o->notice(o->notice_context, sentence);
 }
 
-/* Names may be a larger model's, whatever the config is, and experts stacked or one by one. */
+/* Names may be a larger model's, whatever the config is, dense layers have one of two, and experts
+ * be stacked or one by one. */
 static void find_names(gm_model *m)
 {
     gm_arch *arch = &m->arch;
     const bool inside = arch->inside;
+    int dense = 0;
+    while (dense + 1 < arch->n_layers && arch->moe_of_layer[dense] >= 0) dense++;
+    arch->dense_too = arch->family->dense_too[0] != NULL;
+    arch->dense_too = arch->dense_too && has(m, GM_ROLE_DENSE_GATE, dense);
     arch->inside = arch->family->inner && !inside;
     if (!has(m, GM_ROLE_EMBED, 0)) arch->inside = inside;
     if (arch->family->stacked[0] == NULL) return;
@@ -466,7 +471,9 @@ bool gm_model_layer_has(const gm_model *m, int layer, gm_layer_part part)
     case GM_LAYER_ATTENTION: return gm_arch_has_keys(arch, layer) && !window;
     case GM_LAYER_WINDOW: return gm_arch_has_keys(arch, layer) && window;
     case GM_LAYER_DELTA:
-        return gm_arch_is_delta(arch, layer) && !arch->mamba && !gm_arch_only_convolves(arch);
+        return gm_arch_is_delta(arch, layer) && !arch->mamba && !gm_arch_only_convolves(arch) &&
+               arch->delta.rank == 0;
+    case GM_LAYER_KDA: return gm_arch_is_delta(arch, layer) && arch->delta.rank > 0;
     case GM_LAYER_MAMBA: return gm_arch_is_delta(arch, layer) && arch->mamba;
     case GM_LAYER_CONVOLVES: return gm_arch_is_delta(arch, layer) && gm_arch_only_convolves(arch);
     case GM_LAYER_MLP: return gm_arch_has_mlp(arch, layer) && arch->moe_of_layer[layer] < 0;

@@ -91,7 +91,7 @@ typedef struct gm_head_row {
 
 /* What flows from one operation to the next; see work.c for the sizes. What a product of
  * weights reads is f32, or under bf16 numerics bf16: `norm`, `always_x`, `query`, `latent`,
- * `plain`, `heads`, `hidden`, `always`, `head_x`. */
+ * `plain`, `low`, `heads`, `hidden`, `always`, `head_x`. */
 typedef struct gm_work {
     gm_buf x;        /* (T,D) residual stream */
     gm_buf norm;     /* (T,D) after a norm */
@@ -103,6 +103,7 @@ typedef struct gm_work {
     gm_buf query;     /* (T H, head_dim) rotated; after latent attention its result */
     gm_buf latent;    /* (T, latent.q) of queries, where they have one */
     gm_buf plain;     /* (T H, latent.plain) of queries, before keys are multiplied into it */
+    gm_buf low;       /* (T 2, delta.rank) latents of a and of z of a row (gm_delta) */
     gm_buf heads;     /* (T, H head_out), or wider; result of attention, or what replaces it */
     gm_buf expert;    /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;      /* (T,K) */
@@ -234,14 +235,16 @@ typedef struct gm_ops {
      * of every value head convolve the channels q, k, v over the run and the history (zeros before
      * position 0) unit of each key head's q, scale 1/sqrt(key), and of its k, scale 1; of Mamba2
      * likewise, but b = softplus(a + bias), and there is no unit; of short convolutions: norm,
-     * product, convolve_gated by b and z */
+     * product, convolve_gated by b and z; of Kimi Delta Attention: norm, product, a and z as
+     * products of their latents, then as Gated DeltaNet, with as many a as keys have elements */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first logit of the running softmax, without a value; gated attention: then
      * gate, by the further queries. Of Gated DeltaNet: token by token through each value head's
-     * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z.
-     * Of Mamba2 likewise scan with decay a, step b and the head's skip; then gated_norm by z, over
-     * all heads of a key head together. Of short convolutions: the values */
+     * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z (of Kimi
+     * Delta Attention the norm, and gate by z). Of Mamba2 likewise scan with decay a, step b and
+     * the head's skip; then gated_norm by z, over all heads of a key head together. Of short
+     * convolutions: the values */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale norm(heads times O (+ bias)), where outputs have a norm; of latents,
      * heads = the result of attention times each head's values */

@@ -105,7 +105,7 @@ void gm_packed_key(const gm_weights *w, const gm_arch *arch, const char *stamp,
     const uint64_t four_bits[] = {arch->blocks.packing, arch->blocks.zeros, arch->blocks.above};
     if (arch->blocks.suffix) gm_sha256_update(&hash, scaled, sizeof scaled);
     if (arch->blocks.packing) gm_sha256_update(&hash, four_bits, sizeof four_bits);
-    if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, sizeof arch->delta);
+    if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, offsetof(gm_delta, rank));
     for (size_t i = 0; i < w->n_layers + 2; i++) {
         gm_buf *list[GM_SECTION_BUFFERS];
         const size_t n = gm_section_buffers(&described, i, NULL, list);

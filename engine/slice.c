@@ -125,7 +125,7 @@ static gm_status check_shape(const gm_tensor *t, const gm_slice *slice, gm_error
                        slice->name, t->rank ? show_shape(found, t->dim, t->rank) : "one number",
                        slice->rows, slice->cols);
     if (slice->stored == GM_STORED_GRID) return GM_OK;
-    if (slice->stack == 0 && rank == 1 && t->rank == 2 && t->dim[0] == 1 && t->dim[1] == dim[0])
+    if (slice->stack == 0 && rank == 1 && t->rank > 1 && is_same_grid(t, slice))
         return GM_OK; /* a row in another form */
     if (t->rank != rank)
         return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' has rank %d, expected %d", t->file,

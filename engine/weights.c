@@ -28,15 +28,25 @@ gm_delta_place gm_delta_place_of(const gm_arch *arch)
 {
     const gm_delta *d = &arch->delta;
     const size_t heads = (size_t)d->value_heads, value = heads * (size_t)d->value;
-    const size_t key = (size_t)d->key_heads * (size_t)d->key;
+    const size_t key = (size_t)d->key_heads * (size_t)d->key, channels = 2 * key + value;
     const size_t rates = gm_arch_only_convolves(arch) ? heads : 2 * heads;
-    return (gm_delta_place){.q = arch->mamba ? value + key : 0,
-                            .k = arch->mamba ? value : key,
-                            .v = arch->mamba ? 0 : 2 * key,
-                            .z = 2 * key + value,
-                            .b = 2 * key + 2 * value,
-                            .a = 2 * key + 2 * value + heads,
-                            .all = gm_round_up(2 * key + 2 * value + rates, GM_K_BLOCK)};
+    const size_t rank = gm_round_up((size_t)d->rank, GM_K_BLOCK);
+    gm_delta_place p = {.q = arch->mamba ? value + key : 0,
+                        .k = arch->mamba ? value : key,
+                        .v = arch->mamba ? 0 : 2 * key,
+                        .z = channels,
+                        .b = channels + value,
+                        .a = channels + value + heads,
+                        .channels = channels,
+                        .product = gm_round_up(channels + value + rates, GM_K_BLOCK)};
+    p.low_a = p.a, p.low_z = p.z, p.all = p.product;
+    if (rank == 0) return p;
+    p.b = channels, p.low_a = gm_round_up(channels + heads, GM_K_BLOCK);
+    p.low_z = p.low_a + rank;
+    p.product = p.a = p.low_z + rank;
+    p.z = p.a + key;
+    p.all = gm_round_up(p.z + value, GM_K_BLOCK);
+    return p;
 }
 
 /* ---- the buffers ---- */
@@ -86,7 +96,7 @@ static void describe_latents(gm_layer *layer, const gm_arch *arch, gm_dtype dtyp
     const size_t inputs = (size_t)(l->q ? l->q : arch->width);
     if (kv == 0) return;
     layer->qkv = gm_buf_panels(dtype, 1, gm_qkv_place_of(arch, false).v, (size_t)arch->width);
-    layer->q_up = gm_buf_panels(dtype, 1, heads * (plain + arch->rope.dim), inputs);
+    layer->q_up = gm_buf_panels(dtype, 1, heads * (plain + (size_t)l->shared), inputs);
     layer->key_up = gm_buf_panels(dtype, heads, kv, plain);
     layer->value_up = gm_buf_panels(dtype, heads, (size_t)l->value, kv);
 }
@@ -97,11 +107,13 @@ static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype,
     const gm_delta *d = &arch->delta;
     const gm_delta_place place = gm_delta_place_of(arch);
     const size_t heads = (size_t)d->value_heads, values = heads * (size_t)d->value;
-    layer->qkv = gm_buf_panels(dtype, 1, place.all, (size_t)arch->width);
-    layer->delta_conv = gm_buf_panels(GM_F32, 1, place.z, (size_t)d->taps);
-    layer->delta_conv_bias = vector_if(arch, GM_ROLE_DELTA_CONV_BIAS, l, place.z);
+    layer->qkv = gm_buf_panels(dtype, 1, place.product, (size_t)arch->width);
+    if (d->rank > 0) layer->delta_up = gm_buf_panels(dtype, 2, values, (size_t)d->rank);
+    layer->delta_conv = gm_buf_panels(GM_F32, 1, place.channels, (size_t)d->taps);
+    layer->delta_conv_bias = vector_if(arch, GM_ROLE_DELTA_CONV_BIAS, l, place.channels);
     layer->delta_rate = vector_if(arch, GM_ROLE_DELTA_RATE, l, heads);
-    layer->delta_bias = vector_if(arch, GM_ROLE_DELTA_BIAS, l, heads);
+    layer->delta_bias =
+        vector_if(arch, GM_ROLE_DELTA_BIAS, l, cols_of(arch, GM_ROLE_DELTA_BIAS, l));
     layer->delta_skip = vector_if(arch, GM_ROLE_DELTA_SKIP, l, heads);
     layer->delta_norm =
         vector_if(arch, GM_ROLE_DELTA_NORM, l, cols_of(arch, GM_ROLE_DELTA_NORM, l));
@@ -122,8 +134,10 @@ static void describe_mixer(gm_layer *layer, const gm_arch *arch, gm_dtype dtype,
     layer->o = gm_buf_panels(dtype, 1, d, (size_t)arch->n_heads * heads.out);
     layer->o_bias = vector_if(arch, GM_ROLE_O_BIAS, l, d);
     layer->sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads);
-    describe_latents(layer, arch, dtype);
-    if (layer->delta) describe_delta(layer, arch, dtype, l);
+    if (layer->delta)
+        describe_delta(layer, arch, dtype, l);
+    else
+        describe_latents(layer, arch, dtype);
 }
 
 static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
@@ -224,6 +238,7 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->always_out_norm,
         &layer->expert_out_norm,
         &layer->scale,
+        &layer->delta_up,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -285,9 +300,14 @@ static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
 static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_delta_place place = gm_delta_place_of(arch);
-    const size_t heads = (size_t)arch->delta.value_heads;
+    const size_t heads = (size_t)arch->delta.value_heads, rank = (size_t)arch->delta.rank;
+    const size_t end = gm_arch_only_convolves(arch) ? place.a
+                       : rank > 0                   ? place.low_z + rank
+                                                    : place.a + heads;
+    const bool gap = rank > 0 && place.low_a != place.b + heads;
     return arch->mamba || /* no tensor fills b */
-           place.all != (gm_arch_only_convolves(arch) ? place.a : place.a + heads) ||
+           gap || place.product != end || (rank > 0 && is_padded(&l->delta_up, rank)) ||
+           l->delta_bias.stride != l->delta_bias.cols ||
            l->delta_rate.stride != l->delta_rate.cols ||
            l->delta_conv_bias.stride != l->delta_conv_bias.cols ||
            l->delta_norm.stride != l->delta_norm.cols || is_padded(&l->delta_conv, GM_K_BLOCK);

@@ -45,7 +45,7 @@ typedef struct gm_layer {
     gm_buf sinks;           /* ROWS f32 (1, H), or not there */
     gm_buf expert_in_bias;  /* ROWS f32 (E, rows of expert.gate_up), or not there */
     gm_buf expert_out_bias; /* ROWS f32 (E, D), or not there */
-    gm_buf q_up;            /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
+    gm_buf q_up;            /* PANELS (H (plain + shared), D or latent.q); of latents only */
     gm_buf key_up;          /* PANELS, count = H, (latent.kv, plain) */
     gm_buf value_up;        /* PANELS, count = H, (latent.value, latent.kv) */
     bool delta; /* gm_arch_is_delta: the layer has qkv, o and those of these that its kind has */
@@ -53,7 +53,8 @@ typedef struct gm_layer {
     gm_buf delta_conv;      /* PANELS f32 (q + k + v, taps) */
     gm_buf delta_conv_bias; /* ROWS f32 (1, q + k + v), or not there */
     gm_buf delta_rate;      /* ROWS f32 (1, value heads) A_log */
-    gm_buf delta_bias;      /* ROWS f32 (1, value heads) of A's outputs */
+    gm_buf delta_bias;      /* ROWS f32 (1, value heads, or their channels) of A's outputs */
+    gm_buf delta_up;        /* PANELS, count = 2, (channels, rank): a and z of their latents */
     gm_buf delta_skip;      /* ROWS f32 (1, value heads) of Mamba2 */
     gm_buf delta_norm;      /* ROWS f32 (1, width of a value); of Mamba2 of all values */
     gm_buf router_norm;     /* ROWS f32 (1, D) of what the router reads, or not there: mlp_norm's */
@@ -72,7 +73,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 35 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 36 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
@@ -116,11 +117,16 @@ typedef struct gm_qkv_place {
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool global);
 
 /* The same for Gated DeltaNet: queries and keys of the key heads, values and z of the value heads,
- * then b and a, one number for each value head; `all` is rounded up to 32. The channels before z
- * are convolved. Mamba2 has values, keys and queries in this order, and b, which is no product of
- * it, is where a token's step is kept. A short convolution has values, z and b alone. */
+ * then b and a, one number for each value head; `all` is a multiple of 32. The first `channels` are
+ * convolved. Mamba2 has values, keys and queries in this order, and b, which is no product of it,
+ * is where a token's step is kept. A short convolution has values, z and b alone. Of Kimi Delta
+ * Attention the product ends after b and the latents of a and of z (low_a, low_z, at
+ * multiples of 32; elsewhere they are a and z); the product of these follows, a for each channel of
+ * the keys, and z. */
 typedef struct gm_delta_place {
-    size_t q, k, v, z, b, a, all;
+    size_t q, k, v, z, b, a, low_a, low_z, channels;
+    size_t product; /* end of what is a product of the hidden state */
+    size_t all;
 } gm_delta_place;
 gm_delta_place gm_delta_place_of(const gm_arch *arch);
 

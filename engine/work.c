@@ -4,7 +4,7 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
-enum { WORK_BUFFERS = 28 };
+enum { WORK_BUFFERS = 29 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
 static const uint64_t MAX_ROUTED_BYTES = (uint64_t)288 << 20;
@@ -61,6 +61,7 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
                              (size_t)latent->q,
                              (size_t)latent->kv,
                              (size_t)latent->plain,
+                             (size_t)arch->delta.rank,
                              (size_t)arch->expert_width,
                              (size_t)arch->shared_width,
                              (size_t)arch->dense_width};
@@ -109,6 +110,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics,
         .query = gm_buf_rows(read, 1, rows * heads, head),
         .latent = gm_buf_spread_rows(read, 1, rows, (size_t)arch->latent.q),
         .plain = gm_buf_rows(read, 1, rows * heads, (size_t)arch->latent.plain),
+        .low = gm_buf_rows(read, 1, 2 * rows, (size_t)arch->delta.rank),
         .heads = gm_buf_spread_rows(read, 1, rows, given_floats(arch)),
         .expert = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .gate = gm_buf_rows(GM_F32, 1, 1, rows * k),
@@ -139,7 +141,7 @@ static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
         &w->gate,      &w->share,   &w->bad,       &w->slot,         &w->slot_row, &w->first,
         &w->busy,      &w->hidden,  &w->always,    &w->routed,       &w->head_x,   &w->logits,
         &w->cosine[0], &w->sine[0], &w->cosine[1], &w->sine[1],      &w->scratch,  &w->latent,
-        &w->plain,     &w->given,   &w->always_x,  &w->always_given,
+        &w->plain,     &w->given,   &w->always_x,  &w->always_given, &w->low,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }

@@ -85,9 +85,14 @@ static void put_heads(const gm_model_info *info, gm_json_out *out)
 /* Which layers have what, from 0: "attention": "3, 7-9". */
 static gm_status put_layers(const gm_model *model, gm_json_out *out, gm_error *err)
 {
-    static const char *const name[GM_N_LAYER_PARTS] = {
-        "attention", "window_attention", "gated_deltanet", "mamba2", "short_convolution",
-        "mlp",       "experts"};
+    static const char *const name[GM_N_LAYER_PARTS] = {"attention",
+                                                       "window_attention",
+                                                       "gated_deltanet",
+                                                       "kimi_delta_attention",
+                                                       "mamba2",
+                                                       "short_convolution",
+                                                       "mlp",
+                                                       "experts"};
     gm_status status = GM_OK;
     gm_text list = {0};
     const int n = gm_model_get_info(model)->n_layers;

@@ -60,6 +60,20 @@ static const char small_lfm[] =
     "  \"num_key_value_heads\": 1,\n  \"tie_word_embeddings\": true,\n"
     "  \"use_expert_bias\": true,\n  \"vocab_size\": 290\n}\n";
 
+static const char small_kimi[] =
+    "{\n  \"architectures\": [\"KimiLinearForCausalLM\"],\n  \"first_k_dense_replace\": 1,\n"
+    "  \"hidden_size\": 18,\n  \"intermediate_size\": 21,\n  \"kv_lora_rank\": 10,\n"
+    "  \"linear_attn_config\": {\"full_attn_layers\": [2], \"head_dim\": 6, "
+    "\"kda_layers\": [1, 3], \"num_heads\": 3, \"short_conv_kernel_size\": 4},\n"
+    "  \"mla_use_nope\": true,\n  \"model_max_length\": 128,\n"
+    "  \"moe_intermediate_size\": 9,\n  \"moe_renormalize\": true,\n"
+    "  \"moe_router_activation_func\": \"sigmoid\",\n  \"num_attention_heads\": 3,\n"
+    "  \"num_experts\": 8,\n  \"num_experts_per_token\": 2,\n  \"num_hidden_layers\": 3,\n"
+    "  \"num_shared_experts\": 1,\n  \"q_lora_rank\": null,\n  \"qk_nope_head_dim\": 6,\n"
+    "  \"qk_rope_head_dim\": 4,\n  \"rms_norm_eps\": 1e-05,\n"
+    "  \"routed_scaling_factor\": 2.446,\n  \"use_grouped_topk\": true,\n"
+    "  \"v_head_dim\": 5,\n  \"vocab_size\": 290\n}\n";
+
 static inline gm_model *open_random(const char *config, bool headers_only)
 {
     gm_error err = {0};

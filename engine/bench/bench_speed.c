@@ -112,6 +112,7 @@ static double operations_of_token(const gm_model *model, double from, double to)
         const gm_layer *layer = &w->layer[l];
         products += size_of(&layer->qkv) + size_of(&layer->o) + size_of(&layer->router);
         products += size_of(&layer->q_up);
+        products += size_of(&layer->delta_up) * (double)layer->delta_up.count;
         products += size_of(&layer->key_up) * (double)layer->key_up.count;
         products += size_of(&layer->value_up) * (double)layer->value_up.count;
         products += size_of(&layer->always.gate_up) + size_of(&layer->always.down);

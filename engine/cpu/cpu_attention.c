@@ -202,6 +202,7 @@ static void rotate_neighbours(float *x, const float *cosine, const float *sine, 
 
 void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs)
 {
+    if (s->arch->rope.dim == 0) return;
     rotate_neighbours(x, gm_row_at(&s->work->cosine[0], position) + first,
                       gm_row_at(&s->work->sine[0], position) + first, pairs);
 }
@@ -486,7 +487,7 @@ static void add_part(const gm_step *s, const gm_task *t, float *part, size_t ld,
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)layer;
-    if (s->arch->latent.kv > 0) gm_cpu_latent_out(me, s, w);
+    if (s->arch->latent.kv > 0 && !w->delta) gm_cpu_latent_out(me, s, w);
     gm_cpu_multiply(me, s, &w->o, &s->work->heads, NULL, add_part, w);
     gm_cpu_add_given(me, s, &w->attn_out_norm);
 }

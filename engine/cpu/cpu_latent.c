@@ -10,8 +10,7 @@
 
 /* ---- a product for each head ---- */
 
-/* Row r of head h is row r H + h of x. */
-static void multiply_heads(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
+void gm_cpu_multiply_heads(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
                            gm_part_end *end)
 {
     const size_t heads = w->count, rows = gm_even_rows(s->n_rows, w->cols);
@@ -35,8 +34,7 @@ static void multiply_heads(gm_worker *me, const gm_step *s, const gm_buf *w, con
     gm_worker_meet(me);
 }
 
-/* Columns of a part that are no padding. */
-static size_t columns_of(const gm_task *t, size_t p, size_t n)
+size_t gm_cpu_columns_of(const gm_task *t, size_t p, size_t n)
 {
     const size_t left = t->w->rows - p * GM_PANEL;
     return left < n * GM_PANEL ? left : n * GM_PANEL;
@@ -60,7 +58,7 @@ static void finish_latents(const gm_step *s, const gm_layer *w, size_t r)
     }
     k->norm(key, w->k_norm.address, kv, GM_LATENT_EPSILON, key);
     memcpy(value, key, kv * sizeof *value);
-    gm_cpu_turn(s, row->position, key + kv, 0, arch->rope.dim / 2);
+    gm_cpu_turn(s, row->position, key + kv, 0, (size_t)arch->latent.shared / 2);
     gm_cpu_append(s, w, row, 0, key, value);
 }
 
@@ -71,8 +69,9 @@ static void keep_queries(const gm_step *s, const gm_task *t, float *part, size_t
 {
     const gm_kernels *k = s->weights->kernels;
     const size_t heads = (size_t)s->arch->n_heads, kv = (size_t)s->arch->latent.kv;
-    const size_t plain = (size_t)s->arch->latent.plain, dim = plain + s->arch->rope.dim;
-    const size_t first = p * GM_PANEL, end = first + columns_of(t, p, n);
+    const size_t plain = (size_t)s->arch->latent.plain,
+                 dim = plain + (size_t)s->arch->latent.shared;
+    const size_t first = p * GM_PANEL, end = first + gm_cpu_columns_of(t, p, n);
     (void)context;
     for (size_t i = 0; i < t->m; i++)
         for (size_t c = first, m; c < end; c += m) {
@@ -98,7 +97,7 @@ static void keep_absorbed(const gm_step *s, const gm_task *t, float *part, size_
     (void)context;
     for (size_t i = 0; i < t->m; i++)
         gm_store_row(s->weights->kernels, &s->work->query, t->row[i], p * GM_PANEL, part + i * ld,
-                     columns_of(t, p, n));
+                     gm_cpu_columns_of(t, p, n));
 }
 
 void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w)
@@ -109,7 +108,7 @@ void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w)
     gm_worker_meet(me);
     gm_cpu_multiply(me, s, &w->q_up, s->arch->latent.q ? &s->work->latent : &s->work->norm, NULL,
                     keep_queries, NULL);
-    multiply_heads(me, s, &w->key_up, &s->work->plain, keep_absorbed);
+    gm_cpu_multiply_heads(me, s, &w->key_up, &s->work->plain, keep_absorbed);
 }
 
 /* ---- after attention ---- */
@@ -121,10 +120,10 @@ static void keep_values(const gm_step *s, const gm_task *t, float *part, size_t 
     (void)context;
     for (size_t i = 0; i < t->m; i++)
         gm_store_row(s->weights->kernels, &s->work->heads, t->first + i, column, part + i * ld,
-                     columns_of(t, p, n));
+                     gm_cpu_columns_of(t, p, n));
 }
 
 void gm_cpu_latent_out(gm_worker *me, const gm_step *s, const gm_layer *w)
 {
-    multiply_heads(me, s, &w->value_up, &s->work->query, keep_values);
+    gm_cpu_multiply_heads(me, s, &w->value_up, &s->work->query, keep_values);
 }

@@ -129,6 +129,12 @@ void gm_task_run(const gm_step *s, const gm_task *task, float *scratch, gm_part_
 void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
                      const gm_buf *out, gm_part_end *end, const void *context);
 
+/* cpu_latent.c: a product for each of w's `count` matrices; rows of the h-th are rows r count + h
+ * of x. And columns of a part of it that are no padding. */
+void gm_cpu_multiply_heads(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
+                           gm_part_end *end);
+size_t gm_cpu_columns_of(const gm_task *t, size_t p, size_t n);
+
 /* n values of queries of a position times how much these grow there. */
 void gm_cpu_grow(const gm_growth *growth, size_t position, float *query, size_t n);
 

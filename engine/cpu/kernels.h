@@ -121,7 +121,8 @@ typedef struct gm_kernels {
     /* Rotate pairs (x[i], x[i + half]) by the angles of one position (half each). */
     void (*rotate)(float *x, const float *cosine, const float *sine, size_t half);
 
-    /* Gated DeltaNet and Mamba2 (arch.h), a token at a time; the former's in this order.
+    /* Gated DeltaNet, Kimi Delta Attention and Mamba2 (arch.h), a token at a time; the former's in
+     * this order.
      *
      * A causal convolution of n channels: x (n), the token's input, becomes silu of one chain of
      * fused multiply-adds from the bias (NULL: 0): h[oldest] w[0], the next rows (cyclically),
@@ -141,15 +142,16 @@ typedef struct gm_kernels {
     void (*unit)(float *x, size_t n, float epsilon, float scale);
 
     /* The delta rule on n values of a head, whose keys and queries are `depth` wide:
-     *   read  = decay (S^T key)
+     *   read  = decay (S^T key), or with `each` S^T (decay key)
      *   step  = beta (value - read)
      *   S     = fma(key, step, decay S)
      *   value = S^T query
-     * A sum over i < depth is of four chains of fused multiply-adds from 0, chain c of all i with
-     * i % 4 = c, ascending, added (0 + 1) + (2 + 3).
-     *   state  S: for every 16 values (depth, 16), zeros after the nth */
+     * decay is one number, or with `each` (depth), one for each element of a key. A sum over i <
+     * depth is of four chains of fused multiply-adds from 0, chain c of all i with i % 4 = c,
+     * ascending, added (0 + 1) + (2 + 3). state  S: for every 16 values (depth, 16), zeros after
+     * the nth */
     void (*delta)(float *state, size_t depth, const float *key, const float *query, float *value,
-                  size_t n, float decay, float beta);
+                  size_t n, const float *decay, bool each, float beta);
 
     /* out = norm of x, as above, times silu(gate) */
     void (*norm_gated)(const float *x, const float *weight, const float *gate, size_t n,

@@ -60,28 +60,32 @@ INLINE v16 sum_of(const v16 chain[CHAINS])
 
 /* `m` panels of a state, 1 or 2; their values become the head's output. */
 INLINE void correct(float *state, size_t depth, const float *key, const float *query, v16 *value,
-                    float decay, float beta, const size_t m)
+                    const float *decay, const bool each, float beta, const size_t m)
 {
-    const v16 slower = v16_all(decay);
+    const v16 slower = v16_all(decay[0]);
     const size_t whole = depth / CHAINS * CHAINS, panel = depth * LANES;
     v16 read[2][CHAINS], given[2][CHAINS], step[2];
     for (size_t c = 0; c < CHAINS; c++)
         read[0][c] = read[1][c] = given[0][c] = given[1][c] = v16_all(0.0f);
-#define READ(i, c)                 \
-    for (size_t p = 0; p < m; p++) \
-    read[p][c] = v16_fma(v16_load(state + p * panel + (i)*LANES), v16_all(key[i]), read[p][c])
-#define WRITE(i, c)                                                                     \
-    for (size_t p = 0; p < m; p++) {                                                    \
-        float *at = state + p * panel + (i)*LANES;                                      \
-        const v16 s = v16_fma(v16_all(key[i]), step[p], v16_mul(slower, v16_load(at))); \
-        v16_store(at, s);                                                               \
-        given[p][c] = v16_fma(s, v16_all(query[i]), given[p][c]);                       \
+#define READ(i, c)                                                \
+    for (size_t p = 0; p < m; p++)                                \
+    read[p][c] = v16_fma(v16_load(state + p * panel + (i)*LANES), \
+                         v16_all(each ? decay[i] * key[i] : key[i]), read[p][c])
+#define WRITE(i, c)                                                                \
+    for (size_t p = 0; p < m; p++) {                                               \
+        float *at = state + p * panel + (i)*LANES;                                 \
+        const v16 left = v16_mul(each ? v16_all(decay[i]) : slower, v16_load(at)); \
+        const v16 s = v16_fma(v16_all(key[i]), step[p], left);                     \
+        v16_store(at, s);                                                          \
+        given[p][c] = v16_fma(s, v16_all(query[i]), given[p][c]);                  \
     }
     for (size_t i = 0; i < whole; i += CHAINS)
         for (size_t c = 0; c < CHAINS; c++) READ(i + c, c);
     for (size_t i = whole; i < depth; i++) READ(i, i - whole);
-    for (size_t p = 0; p < m; p++)
-        step[p] = v16_mul(v16_all(beta), v16_sub(value[p], v16_mul(slower, sum_of(read[p]))));
+    for (size_t p = 0; p < m; p++) {
+        const v16 sum = sum_of(read[p]), known = each ? sum : v16_mul(slower, sum);
+        step[p] = v16_mul(v16_all(beta), v16_sub(value[p], known));
+    }
     for (size_t i = 0; i < whole; i += CHAINS)
         for (size_t c = 0; c < CHAINS; c++) WRITE(i + c, c);
     for (size_t i = whole; i < depth; i++) WRITE(i, i - whole);
@@ -90,22 +94,31 @@ INLINE void correct(float *state, size_t depth, const float *key, const float *q
     for (size_t p = 0; p < m; p++) value[p] = sum_of(given[p]);
 }
 
-static void delta(float *state, size_t depth, const float *key, const float *query, float *value,
-                  size_t n, float decay, float beta)
+INLINE void turn(float *state, size_t depth, const float *key, const float *query, float *value,
+                 size_t n, const float *decay, const bool each, float beta)
 {
     const size_t panel = depth * LANES;
     size_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES, state += 2 * panel) {
         v16 both[2] = {v16_load(value + i), v16_load(value + i + LANES)};
-        correct(state, depth, key, query, both, decay, beta, 2);
+        correct(state, depth, key, query, both, decay, each, beta, 2);
         v16_store(value + i, both[0]);
         v16_store(value + i + LANES, both[1]);
     }
     for (; i < n; i += LANES, state += panel) {
         v16 one = v16_load_part(value + i, n - i, 0.0f);
-        correct(state, depth, key, query, &one, decay, beta, 1);
+        correct(state, depth, key, query, &one, decay, each, beta, 1);
         v16_store_part(value + i, n - i, one);
     }
+}
+
+static void delta(float *state, size_t depth, const float *key, const float *query, float *value,
+                  size_t n, const float *decay, bool each, float beta)
+{
+    if (each) /* two loops, each without the other's products */
+        turn(state, depth, key, query, value, n, decay, true, beta);
+    else
+        turn(state, depth, key, query, value, n, decay, false, beta);
 }
 
 static void norm_gated(const float *x, const float *weight, const float *gate, size_t n,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mimo, mistral, norms, parallel, phimoe, windows
+from . import common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, kimi, latent, llama, mamba, mellum, mimo, mistral, norms, parallel, phimoe, windows
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -218,6 +218,7 @@ MODELS = {
     "mistral4-tiny": (mistral.config(vocab_size=corrected.FEWEST), 1, 5),
     "cohere-tiny": (parallel.config(vocab_size=corrected.FEW), 1, 1),
     "mimo-tiny": (mimo.config(vocab_size=corrected.FEWEST), 1, 7),
+    "kimi-linear-tiny": (kimi.config(vocab_size=12), 1, 1),
     "dbrx-tiny": (dbrx.config(vocab_size=corrected.FEWEST), 1, 1),
     "kimi-int4": (kimi_config(), 1, 1),
     "qwen3-gptq": (int4_config("gptq", bits=4, checkpoint_format="gptq", damp_percent=0.01, desc_act=False,
@@ -231,7 +232,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (conv, corrected, dbrx, delta, global_heads, latent, llama, mamba, mellum, mimo, mistral, norms, parallel, phimoe, windows)
+    modules = (conv, corrected, dbrx, delta, global_heads, kimi, latent, llama, mamba, mellum, mimo, mistral, norms, parallel, phimoe, windows)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -243,8 +244,9 @@ def shape_of(config):
 
 def attention_tensors(config, s, prefix):
     """Those of a layer's attention."""
-    if config["model_type"] in mimo.FAMILIES:
-        return mimo.attention_tensors(config, prefix)
+    own = next((module for module in (kimi, mimo) if config["model_type"] in module.FAMILIES), None)
+    if own:
+        return own.attention_tensors(config, prefix)
     if config["model_type"] in latent.FAMILIES + mistral.FAMILIES:
         return latent.attention_tensors(config, prefix)
     q, kv, shapes = s.heads * s.head_dim, s.kv_heads * s.head_dim, {}
@@ -323,6 +325,8 @@ def tensor_shapes(config):
 
 def name_of(family, name):
     """A tensor's name as the family has it."""
+    if family in kimi.FAMILIES:
+        return kimi.name_of(name)
     for theirs, ours in OTHER_NAMES.get(family, {}).items():
         name = name.replace(ours, theirs)
     return name

@@ -37,6 +37,7 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     "hunyuan_v1_moe": {
         ".query_layernorm.": ".q_norm.", ".key_layernorm.": ".k_norm.", ".gate.wg.": ".gate.", ".shared_mlp.": ".shared_experts.",
     },
+    "kimi_linear": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
     "afmoe": {".mlp.expert_bias": ".mlp.gate.e_score_correction_bias", ".mlp.router.gate.": ".mlp.gate."},  # the first before the second
     "exaone_moe": {".mlp.e_score": ".mlp.gate.e_score"},
     "qwen2_moe": {".shared_expert.": ".shared_experts."},

@@ -13,7 +13,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, latent, llama, mamba, mellum, mimo, mistral, norms, output_norms, parallel, phimoe, windows
+from . import checkpoints, common, conv, corrected, dbrx, delta, fp8, global_heads, gpt_oss, kimi, latent, llama, mamba, mellum, mimo, mistral, norms, output_norms, parallel, phimoe, windows
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -72,7 +72,7 @@ IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sli
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 REFERENCES = {  # by the module that a family has to itself
     conv: conv.ConvReference, corrected: corrected.CorrectedReference, dbrx: dbrx.DbrxReference, delta: delta.DeltaReference,
-    global_heads: global_heads.GlobalHeadsReference, latent: latent.LatentReference, llama: llama.LlamaReference,
+    global_heads: global_heads.GlobalHeadsReference, kimi: kimi.KimiReference, latent: latent.LatentReference, llama: llama.LlamaReference,
     mamba: mamba.MambaReference, mellum: mellum.MellumReference, mimo: mimo.MimoReference, mistral: mistral.MistralReference, norms: norms.NormsReference, parallel: parallel.ParallelReference, phimoe: phimoe.PhiMoEReference, windows: windows.WindowsReference,
 }
 

@@ -80,6 +80,9 @@ FEWER = {
     "MiMo-V2-Flash, with a window of 21": {
         "model_type": "mimo_v2_flash", "n_routed_experts": 8, "num_experts_per_tok": 4, "sliding_window": 21,
         "layer_types": ["full_attention", "sliding_attention"], "mlp_layer_types": ["dense", "sparse"]},
+    "Kimi-Linear-48B-A3B": {
+        "model_type": "kimi_linear", "num_local_experts": 16, "layer_types": ["linear_attention", "full_attention"], "pad_token_id": 0,
+        "bos_token_id": 1, "eos_token_id": 2},
     "Hy3": {
         "model_type": "hy_v3", "num_experts": 8, "num_experts_per_tok": 4,
         "rope_parameters": {"rope_type": "default", "rope_theta": 11158840.0}},

@@ -6,7 +6,7 @@
 Tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1, ERNIE 4.5,
 MiniMax-M2, DeepSeek V2 and V3, GLM-4.7-Flash, FlexOlmo, Hunyuan-A13B, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE, Qwen3-Next,
 Qwen3.5-MoE, GraniteMoeHybrid, Nemotron-H, Gemma 4, LFM2-MoE, AFMoE, EXAONE-MoE, Llama 4, Cohere2-MoE, Mellum 2, GraniteMoeShared,
-Mistral 4, DBRX, MiMo-V2-Flash) in f32, each under plans made from random biases: on all layers, on two of them, with experts taken out; one by the script
+Mistral 4, DBRX, MiMo-V2-Flash, Kimi-Linear) in f32, each under plans made from random biases: on all layers, on two of them, with experts taken out; one by the script
 as it is called, which refuses the demo model's family. Rankings of SteerMoE are pickled by this environment's pandas and turned into
 plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -30,7 +30,7 @@ MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny"
           "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "glm-lite-tiny", "flexolmo-tiny", "hunyuan-tiny", "gptoss-tiny",
           "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny", "qwen3.5-tiny", "granite-hybrid-tiny", "gemma4-tiny",
           "nemotron-tiny", "lfm-tiny", "afmoe-tiny", "exaone-tiny", "llama4-tiny", "cohere-tiny", "mellum-tiny", "granite-shared-tiny",
-          "mistral4-tiny", "dbrx-tiny", "mimo-tiny")
+          "mistral4-tiny", "dbrx-tiny", "mimo-tiny", "kimi-linear-tiny")
 LOGIT = 1e-4
 # Gated DeltaNet scales what a head gives to one length, however little it is: in a few rows f32 itself is far from f64, theirs by up to
 # 1.4e-4, ours by 1e-4 (the median row: 5e-6).

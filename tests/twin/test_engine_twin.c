@@ -13,8 +13,8 @@
 static const char *const models[] = {
     "deepseek-tiny", "qwen2-tiny",       "gptoss-tiny",     "olmoe-clip",    "qwen3-tiny",
     "phimoe-tiny",   "deepseek-v3-tiny", "qwen3-next-tiny", "flexolmo-tiny", "granite-hybrid-tiny",
-    "gemma4-tiny",   "nemotron-tiny",    "lfm-tiny",        "llama4-tiny"};
-enum { N_MODELS = 14 };
+    "gemma4-tiny",   "nemotron-tiny",    "lfm-tiny",        "llama4-tiny",   "kimi-linear-tiny"};
+enum { N_MODELS = 15 };
 
 /* Documents of random tokens: a few, one of them longer than three blocks of KV; and
  * many, more than fit into a step of 16384 rows, the few at their head. */

@@ -154,27 +154,30 @@ static void gated_convolution_is_as_defined(void)
         for (size_t c = N; c < 32; c++) CHECK(history[r][c] == 0.0f);
 }
 
-/* arXiv:2412.06464, equation 10, token by token; what lies after the last value stays zero. */
-static void delta_rule_is_as_defined(void)
+/* arXiv:2412.06464, equation 10, and with `each` arXiv:2510.26692, equation 1, token by token; what
+ * lies after the last value stays zero. */
+static void delta_rule_of(bool each)
 {
     enum { KEY = 7, VALUE = 35, WIDE = 48, TOKENS = 12 };
-    float state[WIDE * KEY] = {0}, key[KEY], query[KEY], value[VALUE], rate[2];
+    float state[WIDE * KEY] = {0}, key[KEY], query[KEY], value[VALUE], rate[1 + KEY], left[KEY];
     double s[KEY][VALUE] = {{0}};
     for (uint64_t t = 0; t < TOKENS; t++) {
         fill(key, KEY, 10 + t), fill(query, KEY, 30 + t), fill(value, VALUE, 50 + t);
-        fill(rate, 2, 70 + t);
+        fill(rate, 1 + KEY, 70 + t);
         k->unit(key, KEY, 1e-6f, 1.0f);
-        const double decay = sigmoid((double)rate[0]), beta = sigmoid((double)rate[1]);
+        const double beta = sigmoid((double)rate[0]);
         double want[VALUE] = {0};
+        for (size_t i = 0; i < KEY; i++) left[i] = (float)sigmoid((double)rate[each ? 1 + i : 1]);
         for (size_t j = 0; j < VALUE; j++) {
             double read = 0.0;
-            for (size_t i = 0; i < KEY; i++) read += decay * s[i][j] * (double)key[i];
+            for (size_t i = 0; i < KEY; i++) read += (double)left[i] * s[i][j] * (double)key[i];
             for (size_t i = 0; i < KEY; i++) {
-                s[i][j] = decay * s[i][j] + beta * ((double)value[j] - read) * (double)key[i];
+                s[i][j] =
+                    (double)left[i] * s[i][j] + beta * ((double)value[j] - read) * (double)key[i];
                 want[j] += s[i][j] * (double)query[i];
             }
         }
-        k->delta(state, KEY, key, query, value, VALUE, (float)decay, (float)beta);
+        k->delta(state, KEY, key, query, value, VALUE, left, each, (float)beta);
         for (size_t j = 0; j < VALUE; j++) CHECK_NEAR(value[j], want[j], 1e-5);
     }
     for (size_t j = 0; j < WIDE; j++)
@@ -182,6 +185,12 @@ static void delta_rule_is_as_defined(void)
             const float kept = state[j / GM_PANEL * KEY * GM_PANEL + i * GM_PANEL + j % GM_PANEL];
             CHECK_NEAR(kept, j < VALUE ? s[i][j] : 0.0, j < VALUE ? 1e-5 : 0.0);
         }
+}
+
+static void delta_rule_is_as_defined(void)
+{
+    delta_rule_of(false);
+    delta_rule_of(true);
 }
 
 /* arXiv:2405.21060, equation 1, token by token. */

@@ -8,8 +8,8 @@
 
 #include "tests/small_states.h"
 
-static const char *const small[] = {small_next, small_qwen35, small_hybrid, small_nemotron,
-                                    small_lfm};
+static const char *const small[] = {small_next,     small_qwen35, small_hybrid,
+                                    small_nemotron, small_lfm,    small_kimi};
 enum { N_SMALL = sizeof small / sizeof small[0] };
 
 enum { VOCAB = 290, ROWS = 40 };
@@ -137,6 +137,7 @@ static void states_do_not_go_back(void)
     states_do_not_go_back_in(small_next, CANNOT "Gated DeltaNet keep");
     states_do_not_go_back_in(small_hybrid, CANNOT "Mamba2 keep");
     states_do_not_go_back_in(small_lfm, CANNOT "short convolutions keep");
+    states_do_not_go_back_in(small_kimi, CANNOT "Kimi Delta Attention keep");
 }
 
 /* ---- what is not finite ---- */
