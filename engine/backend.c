@@ -52,8 +52,6 @@ static gm_status check_request(const request *r, gm_error *err)
 {
     const gm_model_options *o = r->options;
     const gm_numerics numerics = r->info->numerics;
-    if (r->arch->family->cpu_only)
-        return gm_fail(err, GM_EABSENT, "models of %s run on the CPU only", r->info->family);
     if (o->kernels && strcmp(o->kernels, "auto") != 0)
         return gm_fail(err, GM_EABSENT, "kernels '%s' are for the CPU only", o->kernels);
     if (o->planned && o->planned->norms)

@@ -43,7 +43,6 @@ typedef struct gm_family {
     bool grid;         /* the config may name sections for positions in images */
     bool grows;        /* the angles' description says how queries grow (gm_growth) */
     bool latent;       /* latent attention, which gm_latent_read reads */
-    bool cpu_only;     /* GPUs refuse it */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
     bool tall;     /* a stack of experts has rank 2, one below the other; down's are columns */
     bool either;   /* stacked experts may be rows instead of columns */

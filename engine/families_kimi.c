@@ -176,9 +176,6 @@ out:
     return status;
 }
 
-#define MOE "model.layers.%d.block_sparse_moe."
-#define KDA "model.layers.%d.self_attn."
-
 static const gm_family families[] = {
     {.architecture = "KimiLinearForCausalLM",
      .model_type = "kimi_linear",
@@ -186,35 +183,40 @@ static const gm_family families[] = {
      .norm_epsilon = 1e-5f,
      .rope_theta = 1e4,
      .latent = true,
-     .cpu_only = true,
      .renamed = names,
      .keys = kimi_keys,
      .read = read_kimi,
      /* as transformers 5.24 saves them */
-     .dense_too = {MOE "gate_proj.weight", MOE "up_proj.weight", MOE "down_proj.weight"},
+     .dense_too = {"model.layers.%d.block_sparse_moe.gate_proj.weight",
+                   "model.layers.%d.block_sparse_moe.up_proj.weight",
+                   "model.layers.%d.block_sparse_moe.down_proj.weight"},
      .tensor = {COMMON_TENSORS,
                 QKV_LATENT_TENSORS,
                 DENSE_TENSORS,
                 MIXTRAL_EXPERT_TENSORS,
-                [GM_ROLE_ROUTER_CORRECTION] = MOE "gate.e_score_correction_bias",
-                [GM_ROLE_SHARED_GATE] = MOE "shared_experts.gate_proj.weight",
-                [GM_ROLE_SHARED_UP] = MOE "shared_experts.up_proj.weight",
-                [GM_ROLE_SHARED_DOWN] = MOE "shared_experts.down_proj.weight",
-                [GM_ROLE_DELTA_Q] = KDA "q_proj.weight",
-                [GM_ROLE_DELTA_K] = KDA "k_proj.weight",
-                [GM_ROLE_DELTA_V] = KDA "v_proj.weight",
-                [GM_ROLE_DELTA_Z] = KDA "g_a_proj.weight",
-                [GM_ROLE_DELTA_B] = KDA "b_proj.weight",
-                [GM_ROLE_DELTA_A] = KDA "f_a_proj.weight",
-                [GM_ROLE_DELTA_Z_UP] = KDA "g_b_proj.weight",
-                [GM_ROLE_DELTA_A_UP] = KDA "f_b_proj.weight",
-                [GM_ROLE_DELTA_CONV] = KDA "q_conv1d.weight",
-                [GM_ROLE_DELTA_CONV_K] = KDA "k_conv1d.weight",
-                [GM_ROLE_DELTA_CONV_V] = KDA "v_conv1d.weight",
-                [GM_ROLE_DELTA_RATE] = KDA "A_log",
-                [GM_ROLE_DELTA_BIAS] = KDA "dt_bias",
-                [GM_ROLE_DELTA_NORM] = KDA "o_norm.weight",
-                [GM_ROLE_DELTA_O] = KDA "o_proj.weight"}},
+                [GM_ROLE_ROUTER_CORRECTION] =
+                    "model.layers.%d.block_sparse_moe.gate.e_score_correction_bias",
+                [GM_ROLE_SHARED_GATE] =
+                    "model.layers.%d.block_sparse_moe.shared_experts.gate_proj.weight",
+                [GM_ROLE_SHARED_UP] =
+                    "model.layers.%d.block_sparse_moe.shared_experts.up_proj.weight",
+                [GM_ROLE_SHARED_DOWN] =
+                    "model.layers.%d.block_sparse_moe.shared_experts.down_proj.weight",
+                [GM_ROLE_DELTA_Q] = "model.layers.%d.self_attn.q_proj.weight",
+                [GM_ROLE_DELTA_K] = "model.layers.%d.self_attn.k_proj.weight",
+                [GM_ROLE_DELTA_V] = "model.layers.%d.self_attn.v_proj.weight",
+                [GM_ROLE_DELTA_Z] = "model.layers.%d.self_attn.g_a_proj.weight",
+                [GM_ROLE_DELTA_B] = "model.layers.%d.self_attn.b_proj.weight",
+                [GM_ROLE_DELTA_A] = "model.layers.%d.self_attn.f_a_proj.weight",
+                [GM_ROLE_DELTA_Z_UP] = "model.layers.%d.self_attn.g_b_proj.weight",
+                [GM_ROLE_DELTA_A_UP] = "model.layers.%d.self_attn.f_b_proj.weight",
+                [GM_ROLE_DELTA_CONV] = "model.layers.%d.self_attn.q_conv1d.weight",
+                [GM_ROLE_DELTA_CONV_K] = "model.layers.%d.self_attn.k_conv1d.weight",
+                [GM_ROLE_DELTA_CONV_V] = "model.layers.%d.self_attn.v_conv1d.weight",
+                [GM_ROLE_DELTA_RATE] = "model.layers.%d.self_attn.A_log",
+                [GM_ROLE_DELTA_BIAS] = "model.layers.%d.self_attn.dt_bias",
+                [GM_ROLE_DELTA_NORM] = "model.layers.%d.self_attn.o_norm.weight",
+                [GM_ROLE_DELTA_O] = "model.layers.%d.self_attn.o_proj.weight"}},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

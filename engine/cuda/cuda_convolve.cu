@@ -14,7 +14,7 @@ __global__ static void __launch_bounds__(THREADS) convolve_few_kernel(gm_cuda_de
     const int position = (int)read_shared_by_blocks(&p.row[r].position);
     const int sequence = read_shared_by_blocks(&p.row[r].sequence);
     const float *x = p.x + r * p.x_stride;
-    const bool there = c < p.at_z;
+    const bool there = c < p.channels;
     float sum = 0.0f, weight = 0.0f;
     if (there) {
         sum = convolve_history(p, sequence, position, c);
@@ -34,7 +34,7 @@ __global__ static void __launch_bounds__(THREADS) convolve_many_kernel(gm_cuda_d
 {
     wait_for_previous();
     const int r = (int)blockIdx.x, c = (int)(blockIdx.y * THREADS + threadIdx.x);
-    if (c >= p.at_z) return;
+    if (c >= p.channels) return;
     const float gate = p.x[r * p.x_stride + p.at_z + c];
     store((W *)p.rounded + r * p.heads_stride + c, gate * convolve_row<true>(p, r, p.row[r], c));
 }
@@ -48,13 +48,13 @@ __global__ static void __launch_bounds__(THREADS) convolve_keep_kernel(gm_cuda_d
 
 extern "C" cudaError_t gm_cuda_convolve_few(const gm_cuda_how *how, const gm_cuda_delta *p)
 {
-    const dim3 grid(blocks_for((size_t)p->at_z, THREADS), (unsigned)p->n_rows);
+    const dim3 grid(blocks_for((size_t)p->channels, THREADS), (unsigned)p->n_rows);
     return launch(how, convolve_few_kernel, grid, THREADS, 0, *p);
 }
 
 extern "C" cudaError_t gm_cuda_convolve_many(const gm_cuda_how *how, const gm_cuda_delta *p)
 {
-    const dim3 grid((unsigned)p->n_rows, blocks_for((size_t)p->at_z, THREADS));
+    const dim3 grid((unsigned)p->n_rows, blocks_for((size_t)p->channels, THREADS));
     return p->wide ? launch(how, convolve_many_kernel<float>, grid, THREADS, 0, *p)
                    : launch(how, convolve_many_kernel<bf16>, grid, THREADS, 0, *p);
 }

@@ -43,9 +43,67 @@ static gm_cuda_delta describe(const gm_step *step, const gm_layer *w)
         .at_z = (int)place.z,
         .at_b = (int)place.b,
         .at_a = (int)(step->arch->mamba ? place.b : place.a),
+        .channels = (int)place.channels,
         .epsilon = step->arch->norm_epsilon,
+        .each = d->rank > 0,
         .wide = s->wide,
     };
+}
+
+/* a and z of a row from their latents, which lie beside them in the row. */
+static void gates_few(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    const gm_delta_place place = gm_delta_place_of(step->arch);
+    float *row = gm_cuda_at(s, GM_CUDA_QKV);
+    for (size_t i = 0; i < 2; i++) {
+        const gm_cuda_project p = {.x = row + (i == 0 ? place.low_a : place.low_z),
+                                   .matrix = (const char *)w->delta_up.address +
+                                             i * w->delta_up.item_bytes,
+                                   .out = row + (i == 0 ? place.a : place.z),
+                                   .x_stride = s->plan.qkv,
+                                   .stride = w->delta_up.stride,
+                                   .out_stride = s->plan.qkv,
+                                   .n_rows = (int)step->n_rows,
+                                   .width = step->arch->delta.rank,
+                                   .n_out = (int)w->delta_up.rows,
+                                   .factor = 1.0f,
+                                   .dtype = w->delta_up.dtype};
+        gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "rates and gates");
+    }
+}
+
+static void gates_many(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    const gm_delta_place place = gm_delta_place_of(step->arch);
+    const size_t apart = place.low_z - place.low_a;
+    float *row = gm_cuda_at(s, GM_CUDA_QKV);
+    char *latent = gm_cuda_at(s, GM_CUDA_LATENT);
+    const gm_cuda_norm p = {.x = row + place.low_a,
+                            .rounded = latent,
+                            .x_stride = s->plan.qkv,
+                            .rounded_stride = s->plan.latent,
+                            .n_rows = (int)step->n_rows,
+                            .width = (int)apart + step->arch->delta.rank,
+                            .wide = s->wide};
+    gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding latents");
+    for (size_t i = 0; i < 2; i++)
+        gm_cuda_multiply_weights(
+            s, GM_CUDA_MAIN, &w->delta_up, i, gm_cuda_at(s, GM_CUDA_WIDENED),
+            (gm_cuda_product){.a =
+                                  latent + i * apart * (s->wide ? sizeof(float) : sizeof(uint16_t)),
+                              .c = row + (i == 0 ? place.a : place.z),
+                              .m = step->n_rows,
+                              .lda = s->plan.latent,
+                              .ldc = s->plan.qkv,
+                              .factor = 1.0f});
+}
+
+void gm_cuda_delta_gates(const gm_step *step, const gm_layer *w)
+{
+    const gm_cuda_session *s = step->own;
+    if (w->delta_up.count > 0) (s->few ? gates_few : gates_many)(step, w);
 }
 
 void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w)

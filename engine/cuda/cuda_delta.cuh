@@ -55,10 +55,21 @@ __device__ __forceinline__ void add_quads(float4 &sum, const float4 &a, const fl
 }
 
 /* s = key step + decay s */
-__device__ __forceinline__ void correct_quad(float4 &s, const float4 &key, float step, float decay)
+__device__ __forceinline__ void correct_quad(float4 &s, const float4 &key, float step,
+                                             const float4 &decay)
 {
-    s.x = fmaf(key.x, step, decay * s.x), s.y = fmaf(key.y, step, decay * s.y);
-    s.z = fmaf(key.z, step, decay * s.z), s.w = fmaf(key.w, step, decay * s.w);
+    s.x = fmaf(key.x, step, decay.x * s.x), s.y = fmaf(key.y, step, decay.y * s.y);
+    s.z = fmaf(key.z, step, decay.z * s.z), s.w = fmaf(key.w, step, decay.w * s.w);
+}
+
+__device__ __forceinline__ float4 times(const float4 &a, const float4 &b)
+{
+    return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+
+__device__ __forceinline__ float4 all_of(float x)
+{
+    return make_float4(x, x, x, x);
 }
 
 /* What a column's lanes have summed, for each of them. */
@@ -74,20 +85,24 @@ struct Rates {
     float decay, beta;
 };
 
-/* A token goes through a column. Gives what the head gives, to all four lanes. */
-template <int N>
+/* A token goes through a column. Gives what the head gives, to all four lanes. EACH: `decay` has
+ * one for each element of the key, the rates have none. */
+template <int N, bool EACH>
 __device__ __forceinline__ float turn_column(Quads<N> &s, const float *query, const float *key,
-                                             float value, const Rates &rates)
+                                             const float *decay, float value, const Rates &rates)
 {
-    const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    float4 read = zero, given = zero;
-    Quads<N> x;
+    float4 read = all_of(0.0f), given = read;
+    Quads<N> x, left;
     load_quads(key, x);
+    if (EACH) load_quads(decay, left);
 #pragma unroll
-    for (int i = 0; i < N; i++) add_quads(read, s.at[i], x.at[i]);
-    const float step = rates.beta * (value - rates.decay * column_sum(read));
+    for (int i = 0; i < N; i++)
+        add_quads(read, s.at[i], EACH ? times(left.at[i], x.at[i]) : x.at[i]);
+    const float sum = column_sum(read);
+    const float step = rates.beta * (value - (EACH ? sum : rates.decay * sum));
 #pragma unroll
-    for (int i = 0; i < N; i++) correct_quad(s.at[i], x.at[i], step, rates.decay);
+    for (int i = 0; i < N; i++)
+        correct_quad(s.at[i], x.at[i], step, EACH ? left.at[i] : all_of(rates.decay));
     load_quads(query, x);
 #pragma unroll
     for (int i = 0; i < N; i++) add_quads(given, s.at[i], x.at[i]);
@@ -104,7 +119,7 @@ __device__ __forceinline__ float scan_column(Quads<N> &s, const float *query, co
     Quads<N> x;
     load_quads(key, x);
 #pragma unroll
-    for (int i = 0; i < N; i++) correct_quad(s.at[i], x.at[i], added, rates.decay);
+    for (int i = 0; i < N; i++) correct_quad(s.at[i], x.at[i], added, all_of(rates.decay));
     load_quads(query, x);
 #pragma unroll
     for (int i = 0; i < N; i++) add_quads(given, s.at[i], x.at[i]);
@@ -121,7 +136,7 @@ __device__ __forceinline__ float silu(float x)
 /* What a sequence keeps of the channels of a position. */
 __device__ __forceinline__ float *history_of(const gm_cuda_delta &p, int sequence, int position)
 {
-    return p.history + ((size_t)sequence * p.taps + position % p.taps) * p.at_z;
+    return p.history + ((size_t)sequence * p.taps + position % p.taps) * p.channels;
 }
 
 /* Where a value head's state begins. */
@@ -130,14 +145,49 @@ __device__ __forceinline__ float *state_of(const gm_cuda_delta &p, int sequence,
     return p.state + ((size_t)sequence * p.n_heads + h) * p.value * p.key_stride;
 }
 
+__device__ __forceinline__ double softplus(double a)
+{
+    return a > 20.0 ? a : log1p(exp(a));
+}
+
+__device__ __forceinline__ float sigmoid(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+
 /* Of head h, from what its row says (x), its rate and bias: in double, since an error in what stays
  * grows with every token. */
 __device__ __forceinline__ Rates find_rates(const gm_cuda_delta &p, const float *x, int h,
                                             float rate, float bias)
 {
-    const double a = (double)x[p.at_a + h] + (double)bias, softplus = a > 20.0 ? a : log1p(exp(a));
-    const double beta = p.skip ? softplus : 1.0 / (1.0 + exp(-(double)x[p.at_b + h]));
-    return {(float)exp(-exp((double)rate) * softplus), (float)beta};
+    const double step = softplus((double)x[p.at_a + h] + (double)bias);
+    const double beta = p.skip ? step : 1.0 / (1.0 + exp(-(double)x[p.at_b + h]));
+    return {(float)exp(-exp((double)rate) * step), (float)beta};
+}
+
+/* The same where each element of a key has a rate of its own: key_stride decays of head h, ones
+ * after the last, by threads `first`, first + step, ...; and its beta. */
+__device__ __forceinline__ void find_decays(const gm_cuda_delta &p, const float *x, int h,
+                                            int first, int step, float *decay)
+{
+    const double rate = exp((double)p.rate[h]);
+    for (int i = first; i < p.key_stride; i += step) {
+        const int at = h * p.key + i;
+        decay[i] = i < p.key
+                       ? (float)exp(-rate * softplus((double)x[p.at_a + at] + (double)p.bias[at]))
+                       : 1.0f;
+    }
+}
+
+__device__ __forceinline__ float beta_of(const gm_cuda_delta &p, const float *x, int h)
+{
+    return (float)(1.0 / (1.0 + exp(-(double)x[p.at_b + h])));
+}
+
+/* What a norm is multiplied with, of element z of its gate. */
+__device__ __forceinline__ float gate_of(const gm_cuda_delta &p, float z)
+{
+    return p.each ? sigmoid(z) : silu(z);
 }
 
 /* The factor that makes a key of this sum of squares as long as 1, and a query 1 / sqrt(key). */
@@ -204,7 +254,7 @@ __device__ __forceinline__ void keep_channels(const gm_cuda_delta &p, int r, int
     if (later < p.n_rows && follows(p, later, p.taps)) return;
     const float *x = p.x + r * p.x_stride;
     float *history = history_of(p, p.row[r].sequence, (int)p.row[r].position);
-    for (int c = first; c < p.at_z; c += step) history[c] = channel_at<GATED>(p, x, c);
+    for (int c = first; c < p.channels; c += step) history[c] = channel_at<GATED>(p, x, c);
 }
 
 /* ---- a head's vectors, of few rows ---- */

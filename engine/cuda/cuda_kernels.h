@@ -8,10 +8,11 @@
  * (`wide`), others bf16. Everything else is f32.
  *
  * Two paths. *Few rows* (up to GM_CUDA_FEW, each of its own sequence): six kernels a layer, seven
- * with Mamba2, eight or nine with latent attention, two more where outputs have a norm, and one
- * more where experts and the MLP that all rows take have norms apart, in which a row reads each
- * weight once; the host knows nothing about the step but its number of rows, so a CUDA graph of
- * them can be replayed. *Many rows*: cuBLAS for the products, and kernels between them.
+ * with Mamba2, eight with Kimi Delta Attention, eight or nine with latent attention, two more where
+ * outputs have a norm, and one more where experts and the MLP that all rows take have norms apart,
+ * in which a row reads each weight once; the host knows nothing about the step but its number of
+ * rows, so a CUDA graph of them can be replayed. *Many rows*: cuBLAS for the products, and kernels
+ * between them.
  */
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
@@ -227,7 +228,7 @@ typedef struct gm_cuda_delta {
     const float *x;           /* (rows, x_stride) as projected */
     const float *conv;        /* (channels, conv_stride) of `taps` */
     const float *conv_bias;   /* (channels) or NULL */
-    const float *rate, *bias; /* (H) log of the decay rate; added to a */
+    const float *rate, *bias; /* (H) log of the decay rate; added to a, (H), or `each` (H key) */
     const float *skip;        /* (H) of Mamba2; NULL: Gated DeltaNet */
     const float *norm;        /* (value); of Mamba2 (H value) */
     float *history;           /* this layer: (sequences, taps, channels) */
@@ -237,8 +238,10 @@ typedef struct gm_cuda_delta {
     void *rounded;            /* many rows: (rows, heads_stride) finished, for a product */
     size_t x_stride, conv_stride, vectors_stride, heads_stride;
     int n_rows, n_heads, n_key_heads, key, value, key_stride, taps;
-    int at_q, at_k, at_v, at_z, at_b, at_a; /* in a projected row; before z are the channels */
+    int at_q, at_k, at_v, at_z, at_b, at_a; /* in a projected row */
+    int channels;                           /* of it that are convolved, from its first on */
     float epsilon;
+    bool each; /* Kimi Delta Attention: a for each element of a key; z's sigmoid is the gate */
     bool wide;
 } gm_cuda_delta;
 

@@ -45,7 +45,7 @@ __device__ __forceinline__ Turned turn_pair(const gm_cuda_latents &p, const floa
 {
     const size_t at = position * p.angle_stride + i;
     Turned t = {x[2 * i] * by, x[2 * i + 1] * by};
-    rotate(t.a, t.b, p.cosine[at], p.sine[at]);
+    if (p.cosine) rotate(t.a, t.b, p.cosine[at], p.sine[at]);
     return {rounded<W>(t.a), rounded<W>(t.b)};
 }
 

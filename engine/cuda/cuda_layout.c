@@ -154,22 +154,50 @@ static void add_heads(gm_cuda_layout *l, gm_role role, int layer, size_t first, 
                               .row = first + h * slice.rows});
 }
 
+/* The convolution, in one tensor or in three; a and z of their latents. */
+static void place_convolution(gm_cuda_layout *l, int layer, gm_layer *w)
+{
+    const gm_delta_place at = gm_delta_place_of(l->arch);
+    size_t rows = 0, taps = 0;
+    (void)has(l, GM_ROLE_DELTA_CONV, layer, &rows, &taps);
+    w->delta_conv = lay(l, GM_F32, 1, at.channels, taps);
+    add(l, &(gm_cuda_job){.role = GM_ROLE_DELTA_CONV, .layer = layer, .to = &w->delta_conv});
+    if (rows == at.channels) return;
+    add(l, &(gm_cuda_job){
+               .role = GM_ROLE_DELTA_CONV_K, .layer = layer, .to = &w->delta_conv, .row = at.k});
+    add(l, &(gm_cuda_job){
+               .role = GM_ROLE_DELTA_CONV_V, .layer = layer, .to = &w->delta_conv, .row = at.v});
+}
+
+static void place_gates(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    static const gm_role role[] = {GM_ROLE_DELTA_A_UP, GM_ROLE_DELTA_Z_UP};
+    size_t rows, rank;
+    if (!has(l, role[0], layer, &rows, &rank)) return;
+    w->delta_up = lay(l, dtype, 2, rows, rank);
+    for (size_t i = 0; i < 2; i++)
+        add(l, &(gm_cuda_job){.role = role[i], .layer = layer, .to = &w->delta_up, .item = i});
+}
+
 /* Gated DeltaNet, Mamba2 or a short convolution, in place of attention. Mamba2's b is no product: a
- * takes its place. A short convolution ends with b. */
+ * takes its place. A short convolution ends with b, Kimi Delta Attention with z's latent. */
 static void place_delta(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     const gm_delta *d = &l->arch->delta;
     const gm_delta_place at = gm_delta_place_of(l->arch);
-    const size_t a = l->arch->mamba ? at.b : at.a;
-    const size_t end = gm_arch_only_convolves(l->arch) ? a : a + (size_t)d->value_heads;
+    const size_t a = l->arch->mamba ? at.b : at.low_a;
+    const size_t end = gm_arch_only_convolves(l->arch) ? a
+                       : d->rank > 0                   ? at.low_z + (size_t)d->rank
+                                                       : a + (size_t)d->value_heads;
     w->qkv = lay(l, dtype, 1, end, (size_t)l->arch->width);
     add_heads(l, GM_ROLE_DELTA_Q, layer, at.q, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_K, layer, at.k, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_V, layer, at.v, &w->qkv);
-    add_heads(l, GM_ROLE_DELTA_Z, layer, at.z, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_Z, layer, at.low_z, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_B, layer, at.b, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_A, layer, a, &w->qkv);
-    place(l, GM_ROLE_DELTA_CONV, layer, GM_F32, &w->delta_conv);
+    place_gates(l, layer, dtype, w);
+    place_convolution(l, layer, w);
     place(l, GM_ROLE_DELTA_CONV_BIAS, layer, GM_F32, &w->delta_conv_bias);
     place(l, GM_ROLE_DELTA_RATE, layer, GM_F32, &w->delta_rate);
     place(l, GM_ROLE_DELTA_BIAS, layer, GM_F32, &w->delta_bias);

@@ -109,6 +109,7 @@ void gm_cuda_attn_in_many(const gm_step *step, const gm_layer *w)
                                       1.0f, s->plan.qkv, (int)step->n_rows, (int)w->qkv.rows),
                      "a bias");
     if (w->delta) {
+        gm_cuda_delta_gates(step, w);
         gm_cuda_delta_in_many(step, w);
         return;
     }

@@ -65,7 +65,10 @@ static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_l
                                .factor = 1.0f,
                                .dtype = w->qkv.dtype};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "query, key and value");
-    if (step->arch->latent.kv > 0) gm_cuda_latent_in(step, w);
+    if (w->delta)
+        gm_cuda_delta_gates(step, w);
+    else if (step->arch->latent.kv > 0)
+        gm_cuda_latent_in(step, w);
 }
 
 static void attn(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
@@ -92,7 +95,7 @@ static void attn_out(gm_worker *me, const gm_step *step, size_t layer, const gm_
 {
     (void)me, (void)layer;
     gm_cuda_session *s = step->own;
-    if (step->arch->latent.kv > 0) gm_cuda_latent_out(step, w);
+    if (step->arch->latent.kv > 0 && !w->delta) gm_cuda_latent_out(step, w);
     if (!s->few) {
         gm_cuda_attn_out_many(step, w);
         return;

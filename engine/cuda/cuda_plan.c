@@ -44,13 +44,13 @@ int gm_cuda_piece(int width)
 static size_t plan_latents(gm_cuda_plan *p, const gm_arch *arch)
 {
     const gm_latent *l = &arch->latent;
-    const size_t each = (size_t)l->plain + arch->rope.dim, q = (size_t)l->q;
+    const size_t each = (size_t)l->plain + (size_t)l->shared, q = (size_t)l->q;
     const size_t queries = (size_t)arch->n_heads * each;
     p->of[0].at_k = q ? q : queries;
     p->of[0].at_v = p->of[0].at_k + (size_t)arch->head_dim;
-    p->qkv = gm_round_up(p->of[0].at_v, GM_K_BLOCK);
+    p->qkv = larger(gm_round_up(p->of[0].at_v, GM_K_BLOCK), gm_delta_place_of(arch).all);
     p->queries = q ? gm_round_up(queries, GM_K_BLOCK) : 0;
-    p->latent = gm_round_up(q, GM_K_BLOCK);
+    p->latent = larger(gm_round_up(q, GM_K_BLOCK), p->latent);
     p->of_head = gm_round_up((size_t)larger((size_t)l->plain, (size_t)l->kv), GM_K_BLOCK);
     return q;
 }
@@ -65,9 +65,11 @@ static size_t plan_delta(gm_cuda_plan *p, const gm_arch *arch, size_t sequences)
     const size_t value = heads * (size_t)d->value;
     if (arch->n_delta == 0) return 0;
     p->qkv = larger(p->qkv, place.all);
-    p->history_floats = gm_round_up(sequences * (size_t)d->taps * place.z, 4);
+    p->history_floats = gm_round_up(sequences * (size_t)d->taps * place.channels, 4);
     if (gm_arch_only_convolves(arch)) return value;
-    p->vectors = gm_round_up(2 * (size_t)d->key_heads * each + value + 2 * heads, 4);
+    p->vectors = gm_round_up(2 * (size_t)d->key_heads * each + value, 4);
+    p->vectors = gm_round_up(p->vectors + (d->rank > 0 ? heads * (each + 1) : 2 * heads), 4);
+    p->latent = d->rank > 0 ? place.product - place.low_a : 0; /* of a and of z */
     p->state_floats = sequences * value * each;
     return value;
 }
@@ -142,7 +144,9 @@ static size_t largest_of_attention(const gm_cuda_plan *p, const gm_arch *arch)
     const size_t up = heads * (size_t)l->kv * gm_round_up((size_t)l->plain, GM_K_BLOCK);
     const size_t down = heads * (size_t)l->value * gm_round_up((size_t)l->kv, GM_K_BLOCK);
     const size_t most = larger(p->qkv * p->width, (size_t)arch->width * p->heads);
-    return larger(larger(most, p->queries * p->latent), larger(up, down));
+    const size_t gates = (size_t)arch->delta.value_heads * (size_t)arch->delta.value *
+                         gm_round_up((size_t)arch->delta.rank, GM_K_BLOCK);
+    return larger(larger(most, p->queries * p->latent), larger(larger(up, down), gates));
 }
 
 /* Weights of 8 bits become bf16 before cuBLAS reads them: the largest matrix of a layer, and an

@@ -147,6 +147,7 @@ void gm_cuda_latent_out(const gm_step *step, const gm_layer *w);
 /* cuda_delta.c: Gated DeltaNet, Mamba2 or a short convolution between its product and O; of many
  * rows in two parts, before the states, and the states with all after them; rounded for O */
 void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w);
+void gm_cuda_delta_gates(const gm_step *step, const gm_layer *w); /* a and z from their latents */
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 
 /* cuda_out_norms.c: experts and the MLP that all rows take, where what they give has norms of its

@@ -139,28 +139,6 @@ static void auto_heeds_what_only_the_cpu_does(void)
     check_auto((gm_model_options){.kernels = "auto", .cache = GM_CACHE_OFF}, "cuda:0", "cuda:0");
 }
 
-/* Families that no GPU computes are refused by name, and "auto" says why it takes the CPU. */
-static void auto_knows_families_of_the_cpu(void)
-{
-    static const char refusal[] = "models of kimi-linear run on the CPU only";
-    static const char folder[] = TEST_DATA "/golden/models/kimi-linear-tiny";
-    gm_error err = {0};
-    gm_model *model = NULL;
-    gm_text said = {0};
-    gm_model_options options = {.device = "cuda", .threads = 1};
-    emulation_reset();
-    gm_emulation.n_taken = 0;
-    CHECK_FAILS(gm_model_open(&model, folder, &options, &err), err, GM_EABSENT, refusal);
-    CHECK_HAS(err.text, "'--device cpu' needs no GPU");
-    options = (gm_model_options){.threads = 1, .device_notice = keep, .notice_context = &said};
-    CHECK_OK(gm_model_open(&model, folder, &options, &err), err);
-    CHECK_TEXT(gm_model_get_info(model)->device, "cpu");
-    CHECK_HAS(said.n ? said.at : "", refusal);
-    gm_model_close(model);
-    gm_text_clear(&said);
-    CHECK_INT(gm_emulation.n_taken, 0);
-}
-
 /* Whatever call of the runtime fails while a model is loaded, the CPU takes it; its own failures
  * are failures. */
 static void auto_gives_up_a_gpu_that_fails(void)
@@ -216,6 +194,5 @@ static void auto_does_without_cublas(void)
 }
 
 TESTS(TEST(auto_takes_a_gpu_that_can), TEST(auto_stays_on_the_cpu), TEST(auto_leaves_room_for_code),
-      TEST(auto_heeds_what_only_the_cpu_does), TEST(auto_knows_families_of_the_cpu),
-      TEST(auto_gives_up_a_gpu_that_fails), TEST(kernels_that_do_not_wait_are_not_started_early),
-      TEST(auto_does_without_cublas))
+      TEST(auto_heeds_what_only_the_cpu_does), TEST(auto_gives_up_a_gpu_that_fails),
+      TEST(kernels_that_do_not_wait_are_not_started_early), TEST(auto_does_without_cublas))

@@ -191,7 +191,10 @@ static size_t count_kernels(const gm_arch *arch, size_t attention)
     size_t n = 4 + (arch->logits_cap > 0.0f);
     for (int l = 0; l < arch->n_layers; l++) {
         if (gm_arch_has_mixer(arch, l))
-            n += gm_arch_is_delta(arch, l) ? arch->mamba ? 4 : 3 : attention;
+            n += !gm_arch_is_delta(arch, l) ? attention
+                 : arch->mamba              ? 4
+                 : arch->delta.rank > 0     ? 5
+                                            : 3;
         if (gm_arch_has_mlp(arch, l)) n += arch->moe_of_layer[l] < 0 ? 2 : 3 + apart;
     }
     return n;
@@ -207,7 +210,7 @@ static void one_graph_for_all_of_it(void)
                   {"deepseek-v3-tiny", 6},    {"qwen3-next-tiny", 3},
                   {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3},
                   {"gemma4-tiny", 4},         {"lfm-tiny", 3},
-                  {"llama4-tiny", 3}};
+                  {"llama4-tiny", 3},         {"kimi-linear-tiny", 5}};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
         gm_model *gpu = open_tiny(models[m].name, "cuda", GM_NUMERICS_BF16);
         const gm_model_info *info = gm_model_get_info(gpu);
@@ -220,7 +223,7 @@ static void one_graph_for_all_of_it(void)
         for (size_t i = 0; i < N_SAMPLINGS; i++) { /* other positions, samplings, edits */
             uint32_t token = sampled[0];
             float *bias = gm_alloc2((size_t)info->n_moe_layers, (size_t)info->n_experts, 4);
-            bias[i] = 2.0f;
+            bias[i % (size_t)(info->n_moe_layers * info->n_experts)] = 2.0f;
             const gm_edit edit = {.bias = bias,
                                   .last_layer = info->n_moe_layers - 1,
                                   .phases = 7,
@@ -276,6 +279,7 @@ static void any_order_of_blocks_gives_the_same_bytes(void)
     check_orders("nemotron-tiny");
     check_orders("gemma4-tiny");
     check_orders("lfm-tiny");
+    check_orders("kimi-linear-tiny");
 }
 #else
 static void one_graph_for_all_of_it(void)

@@ -1,8 +1,7 @@
-/* test_cuda_delta.c - Gated DeltaNet, Mamba2 and short convolutions against their definition in
- * double: keys, values, heads and taps of odd sizes and of those that are published; sequences of
- * odd lengths side by side, cut into steps of few rows and of many; what is not finite; blocks in
- * other orders.
- * label: long */
+/* test_cuda_delta.c - Gated DeltaNet, Kimi Delta Attention, Mamba2 and short convolutions against
+ * their definition in double: keys, values, heads and taps of odd sizes and of those that are
+ * published; sequences of odd lengths side by side, cut into steps of few rows and of many; what is
+ * not finite; blocks in other orders. label: long */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_kernels.h"
 
@@ -17,7 +16,7 @@ typedef struct cut {
 
 typedef struct sizes {
     int n_heads, n_key_heads, key, value, taps; /* key 0: a short convolution of n_heads channels */
-    bool mamba;
+    enum { DELTA, MAMBA, EACH } kind;           /* the last: Kimi Delta Attention */
 } sizes;
 
 /* Pinned memory, which a GPU reaches too, each in a block of its own: what lies outside is seen. */
@@ -81,6 +80,11 @@ static void unit(double *x, int n, double scale)
     for (int i = 0; i < n; i++) x[i] *= scale / sqrt(squares + (double)GM_DELTA_EPSILON);
 }
 
+static double softplus(const arena *a, const float *x, int i)
+{
+    return log1p(exp((double)x[a->p.at_a + i] + (double)a->bias[i]));
+}
+
 /* A token of head h through its state (key, value); `given` (value) is what the head gives. */
 static void turn(const arena *a, const float *input, int t, int h, double *state, double *given)
 {
@@ -91,16 +95,18 @@ static void turn(const arena *a, const float *input, int t, int h, double *state
         return;
     }
     const int from = h / (p->n_heads / p->n_key_heads) * p->key;
-    const double softplus = log1p(exp((double)x[p->at_a + h] + (double)a->bias[h]));
-    const double beta = p->skip ? softplus : 1.0 / (1.0 + exp(-(double)x[p->at_b + h]));
-    const double decay = exp(-exp((double)a->rate[h]) * softplus);
+    const int rates = p->each ? p->key : 1, at = h * rates;
+    const double beta = p->skip ? softplus(a, x, h) : 1.0 / (1.0 + exp(-(double)x[p->at_b + h]));
+    double decay[GM_CUDA_MAX_DELTA_KEY];
+    for (int k = 0; k < p->key; k++)
+        decay[k] = exp(-exp((double)a->rate[h]) * softplus(a, x, p->each ? at + k : h));
     double query[GM_CUDA_MAX_DELTA_KEY], key[GM_CUDA_MAX_DELTA_KEY];
     for (int k = 0; k < p->key; k++) query[k] = convolve(a, input, t, p->at_q + from + k);
     for (int k = 0; k < p->key; k++) key[k] = convolve(a, input, t, p->at_k + from + k);
     if (p->skip == NULL) unit(query, p->key, 1.0 / sqrt(p->key)), unit(key, p->key, 1.0);
     for (int v = 0; v < p->value; v++) {
         double known = 0.0;
-        for (int k = 0; k < p->key; k++) known += (state[k * p->value + v] *= decay) * key[k];
+        for (int k = 0; k < p->key; k++) known += (state[k * p->value + v] *= decay[k]) * key[k];
         const double value = convolve(a, input, t, p->at_v + h * p->value + v);
         const double added = (p->skip ? value : value - known) * beta;
         given[v] = p->skip ? (double)p->skip[h] * value : 0.0;
@@ -124,7 +130,8 @@ static void finish(const arena *a, const float *x, double *given)
         for (int i = from; i < from + width; i++) {
             given[i] *= 1.0 / sqrt(squares / width + (double)p->epsilon);
             given[i] *= (double)a->norm[p->skip ? i : i - from];
-            if (p->skip == NULL) given[i] *= silu((double)x[p->at_z + i]);
+            const double z = (double)x[p->at_z + i];
+            if (p->skip == NULL) given[i] *= p->each ? 1.0 / (1.0 + exp(-z)) : silu(z);
         }
     }
 }
@@ -151,6 +158,7 @@ static void set_up(arena *a, const sizes *z, const cut *steps)
     gm_rng rng = gm_rng_make(23, (uint64_t)(z->key * 1000 + z->value));
     const int keys = z->n_key_heads * z->key, values = z->n_heads * z->value;
     const int channels = 2 * keys + values, key_stride = gm_cuda_key_stride(z->key);
+    const int rates = z->kind == EACH ? keys : z->n_heads; /* of what stays */
     int total[SEQUENCES] = {0};
     *a = (arena){.how = a->how};
     for (int i = 0; i < MOST_STEPS; i++) {
@@ -165,26 +173,30 @@ static void set_up(arena *a, const sizes *z, const cut *steps)
                            .value = z->value,
                            .key_stride = key_stride,
                            .taps = z->taps,
-                           .at_q = z->mamba ? values + keys : 0,
-                           .at_k = z->mamba ? values : keys,
-                           .at_v = z->mamba ? 0 : 2 * keys,
+                           .at_q = z->kind == MAMBA ? values + keys : 0,
+                           .at_k = z->kind == MAMBA ? values : keys,
+                           .at_v = z->kind == MAMBA ? 0 : 2 * keys,
                            .at_z = channels,
                            .at_b = channels + values,
-                           .at_a = channels + values + (z->mamba ? 0 : z->n_heads),
-                           .x_stride = (size_t)(channels + values + 2 * z->n_heads + 1),
+                           .at_a = channels + values + (z->kind == MAMBA ? 0 : z->n_heads),
+                           .channels = channels,
+                           .x_stride = (size_t)(channels + values + z->n_heads + rates + 1),
                            .conv_stride = (size_t)z->taps + 1,
                            .heads_stride = (size_t)values + 3,
                            .epsilon = 1e-6f,
+                           .each = z->kind == EACH,
                            .wide = true};
     gm_cuda_delta *p = &a->p;
-    p->vectors_stride =
-        gm_round_up((size_t)(2 * z->n_key_heads * key_stride + values + 2 * z->n_heads), 4);
+    const size_t end = (size_t)(2 * z->n_key_heads * key_stride + values);
+    p->vectors_stride = p->each ? gm_round_up(end, 4) + (size_t)(z->n_heads * (key_stride + 1))
+                                : end + (size_t)(2 * z->n_heads);
+    p->vectors_stride = gm_round_up(p->vectors_stride, 4);
     p->conv = a->conv = take_floats(a, (size_t)channels * p->conv_stride, &rng, 0.5);
     p->rate = a->rate = take_floats(a, (size_t)z->n_heads, &rng, 1.0);
-    p->bias = a->bias = take_floats(a, (size_t)z->n_heads, &rng, 1.0);
-    p->norm = a->norm = take_floats(a, (size_t)(z->mamba ? values : z->value), &rng, 1.0);
-    if (z->mamba) p->skip = take_floats(a, (size_t)z->n_heads, &rng, 1.0);
-    if (z->mamba) p->conv_bias = take_floats(a, (size_t)channels, &rng, 0.5);
+    p->bias = a->bias = take_floats(a, (size_t)rates, &rng, 1.0);
+    p->norm = a->norm = take_floats(a, (size_t)(z->kind == MAMBA ? values : z->value), &rng, 1.0);
+    if (z->kind == MAMBA) p->skip = take_floats(a, (size_t)z->n_heads, &rng, 1.0);
+    if (z->kind == MAMBA) p->conv_bias = take_floats(a, (size_t)channels, &rng, 0.5);
     p->history = take_floats(a, SEQUENCES * (size_t)(z->taps * channels), &rng, 0.0);
     p->state = take_floats(a, SEQUENCES * (size_t)(values * key_stride), &rng, 0.0);
     p->row = a->row = take(a, a->most_rows * sizeof *a->row);
@@ -291,17 +303,20 @@ static void steps_are_the_definition(void)
         sizes sizes;
         const cut *steps;
     } cases[] = {
-        {{1, 1, 1, 1, 2, false}, from_few},      {{2, 1, 31, 33, 4, false}, from_few},
-        {{3, 3, 33, 31, 5, false}, from_many},   {{4, 2, 16, 8, 4, false}, from_many},
-        {{1, 1, 65, 257, 3, false}, from_few},   {{6, 2, 32, 40, 2, false}, long_one},
-        {{2, 1, 128, 128, 4, false}, from_many}, {{2, 1, 64, 129, 4, false}, from_few},
-        {{2, 1, 127, 100, 7, false}, from_few},  {{1, 1, 1, 1, 2, true}, from_few},
-        {{3, 1, 31, 33, 4, true}, from_few},     {{4, 2, 33, 31, 5, true}, from_many},
-        {{6, 3, 65, 65, 3, true}, from_many},    {{4, 2, 16, 8, 2, true}, long_one},
-        {{4, 1, 128, 64, 4, true}, from_many},   {{4, 2, 127, 40, 7, true}, from_few},
-        {{1, 1, 0, 1, 2, false}, from_few},      {{257, 1, 0, 1, 3, false}, from_many},
-        {{33, 1, 0, 1, 7, false}, from_few},     {{256, 1, 0, 1, 4, false}, long_one},
-        {{31, 1, 0, 1, 64, false}, from_many},
+        {{1, 1, 1, 1, 2, DELTA}, from_few},      {{2, 1, 31, 33, 4, DELTA}, from_few},
+        {{3, 3, 33, 31, 5, DELTA}, from_many},   {{4, 2, 16, 8, 4, DELTA}, from_many},
+        {{1, 1, 65, 257, 3, DELTA}, from_few},   {{6, 2, 32, 40, 2, DELTA}, long_one},
+        {{2, 1, 128, 128, 4, DELTA}, from_many}, {{2, 1, 64, 129, 4, DELTA}, from_few},
+        {{2, 1, 127, 100, 7, DELTA}, from_few},  {{1, 1, 1, 1, 2, MAMBA}, from_few},
+        {{3, 1, 31, 33, 4, MAMBA}, from_few},    {{4, 2, 33, 31, 5, MAMBA}, from_many},
+        {{6, 3, 65, 65, 3, MAMBA}, from_many},   {{4, 2, 16, 8, 2, MAMBA}, long_one},
+        {{4, 1, 128, 64, 4, MAMBA}, from_many},  {{4, 2, 127, 40, 7, MAMBA}, from_few},
+        {{1, 1, 0, 1, 2, DELTA}, from_few},      {{257, 1, 0, 1, 3, DELTA}, from_many},
+        {{33, 1, 0, 1, 7, DELTA}, from_few},     {{256, 1, 0, 1, 4, DELTA}, long_one},
+        {{31, 1, 0, 1, 64, DELTA}, from_many},   {{1, 1, 3, 5, 2, EACH}, from_few},
+        {{2, 2, 31, 31, 4, EACH}, from_few},     {{3, 3, 33, 33, 5, EACH}, from_many},
+        {{2, 2, 65, 65, 3, EACH}, from_many},    {{2, 2, 128, 128, 4, EACH}, from_many},
+        {{2, 2, 128, 128, 4, EACH}, from_few},   {{3, 3, 16, 16, 2, EACH}, long_one},
     };
     double worst = 0.0;
     arena a = make_arena();
@@ -321,11 +336,13 @@ static void steps_are_the_definition(void)
 /* A sequence's NaN stays in it, and ends with it: what begins in its place reads nothing of it. */
 static void what_is_not_finite_stays_in_its_sequence(void)
 {
-    static const sizes of[] = {
-        {2, 1, 20, 24, 4, false}, {2, 1, 20, 34, 4, true}, {20, 1, 0, 1, 4, false}};
+    static const sizes of[] = {{2, 1, 20, 24, 4, DELTA},
+                               {2, 1, 20, 34, 4, MAMBA},
+                               {20, 1, 0, 1, 4, DELTA},
+                               {2, 2, 20, 20, 4, EACH}};
     static const cut once[MOST_STEPS] = {{{4, 4, 4}, false}, {{1, 1, 1}, false}};
     static const cut again[2] = {{{1, 2, 1}, true}, {{1, 1, 1}, false}};
-    for (int c = 0; c < 12; c++) { /* in a query, value, gate, rate; or one of the gates */
+    for (int c = 0; c < 16; c++) { /* in a query, value, gate, rate; or one of the gates */
         const sizes z = of[c / 4];
         const int at = c % 4;
         for (int many = 0; many < 2; many++) {
@@ -344,7 +361,8 @@ static void what_is_not_finite_stays_in_its_sequence(void)
                 for (size_t i = 0; i < (size_t)(z.n_heads * z.value); i++)
                     n += isfinite(results[r * a.p.heads_stride + i]) ? 0 : 1;
                 if (!wrong) CHECK_INT(n, 0);
-                if (wrong && at == 0 && z.key > 0) CHECK_INT(n, z.n_heads * z.value);
+                if (wrong && at == 0 && z.key > 0)
+                    CHECK_INT(n, z.n_heads / z.n_key_heads * z.value);
                 if (a.row[r].sequence == 1 && a.row[r].position == 2 && *x != INFINITY)
                     CHECK(n > 0);
             }
@@ -363,8 +381,10 @@ static void what_is_not_finite_stays_in_its_sequence(void)
  * runs. */
 static void a_step_may_have_65536_rows(void)
 {
-    static const sizes of[] = {
-        {2, 1, 20, 24, 4, false}, {2, 1, 20, 34, 4, true}, {20, 1, 0, 1, 4, false}};
+    static const sizes of[] = {{2, 1, 20, 24, 4, DELTA},
+                               {2, 1, 20, 34, 4, MAMBA},
+                               {20, 1, 0, 1, 4, DELTA},
+                               {2, 2, 20, 20, 4, EACH}};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         arena a = make_arena();
         cudaGraph_t graph = NULL;
@@ -408,9 +428,10 @@ static void check_orders(sizes z)
 
 static void order_does_not_matter(void)
 {
-    check_orders((sizes){4, 2, 33, 70, 4, false});
-    check_orders((sizes){4, 2, 33, 70, 4, true});
-    check_orders((sizes){513, 1, 0, 1, 4, false});
+    check_orders((sizes){4, 2, 33, 70, 4, DELTA});
+    check_orders((sizes){4, 2, 33, 70, 4, MAMBA});
+    check_orders((sizes){513, 1, 0, 1, 4, DELTA});
+    check_orders((sizes){3, 3, 33, 33, 4, EACH});
 }
 
 TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence),

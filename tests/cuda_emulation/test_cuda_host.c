@@ -125,8 +125,10 @@ static bool uses_region(const gm_model *model, int region, gm_numerics numerics)
     case GM_CUDA_GIVEN: return gm_arch_norms_outputs(&model->arch);
     case GM_CUDA_WIDENED:
     case GM_CUDA_WIDENED_EXPERT: return numerics == GM_NUMERICS_INT8;
-    case GM_CUDA_QUERIES:
-    case GM_CUDA_LATENT: return model->arch.latent.q > 0;
+    case GM_CUDA_QUERIES: return model->arch.latent.q > 0;
+    case GM_CUDA_LATENT: return model->arch.latent.q > 0 || model->arch.delta.rank > 0;
+    case GM_CUDA_COSINE:
+    case GM_CUDA_SINE: return model->arch.rope.dim > 0;
     case GM_CUDA_OF_HEADS: return latents;
     case GM_CUDA_HISTORY: return model->arch.n_delta > 0;
     case GM_CUDA_VECTORS:
@@ -166,6 +168,7 @@ static void regions_do_not_overlap(void)
     check_regions("deepseek-v3-tiny", GM_NUMERICS_INT8, 4);
     check_regions("gemma4-tiny", GM_NUMERICS_BF16, 2);
     check_regions("lfm-tiny", GM_NUMERICS_BF16, 2);
+    check_regions("kimi-linear-tiny", GM_NUMERICS_INT8, 4);
 }
 
 /* Two layers of 2 KV heads of 10 elements, which rows of the cache hold as 16; and one that is

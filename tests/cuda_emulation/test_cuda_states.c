@@ -29,9 +29,17 @@
     "\"num_experts\": 5, \"num_experts_per_tok\": 2, \"routed_scaling_factor\": 1.5, " \
     "\"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"conv\"], "
 
+#define KIMI                                                                               \
+    "{\"architectures\": [\"KimiLinearForCausalLM\"], \"num_hidden_layers\": 3, "          \
+    "\"layer_types\": [\"linear_attention\", \"full_attention\", \"linear_attention\"], "  \
+    "\"first_k_dense_replace\": 1, \"model_max_length\": 1024, \"vocab_size\": 65, "       \
+    "\"num_experts\": 5, \"num_experts_per_token\": 2, \"num_shared_experts\": 1, "        \
+    "\"rms_norm_eps\": 1e-5, \"routed_scaling_factor\": 2.446, \"qk_rope_head_dim\": 64, " \
+    "\"intermediate_size\": 31, "
+
 /* Gated DeltaNet and gated attention: a tensor for several of its matrices, and one each; keys and
  * values that fill no quad, as wide as published. Mamba2 likewise, also in layers of one block;
- * short convolutions. */
+ * short convolutions; Kimi Delta Attention with latents. */
 static const char *const config[][2] = {
     {"keys of 33",
      "{\"architectures\": [\"Qwen3NextForCausalLM\"], " SMALL
@@ -81,12 +89,22 @@ static const char *const config[][2] = {
     {"channels of 258",
      LFM "\"hidden_size\": 258, \"intermediate_size\": 1, \"moe_intermediate_size\": 1, "
          "\"num_attention_heads\": 3, \"num_key_value_heads\": 3, \"conv_L_cache\": 2}"},
+    {"a rate for each of 33",
+     KIMI "\"hidden_size\": 33, \"moe_intermediate_size\": 33, \"num_attention_heads\": 3, "
+          "\"kv_lora_rank\": 33, \"qk_nope_head_dim\": 34, \"v_head_dim\": 31, "
+          "\"linear_num_heads\": 3, \"linear_head_dim\": 33, \"linear_conv_kernel_dim\": 5}"},
+    {"a rate for each of 128",
+     KIMI "\"hidden_size\": 65, \"moe_intermediate_size\": 1, \"num_attention_heads\": 1, "
+          "\"kv_lora_rank\": 512, \"q_lora_rank\": 30, \"qk_nope_head_dim\": 128, "
+          "\"v_head_dim\": 128, \"linear_num_heads\": 1, \"linear_head_dim\": 128, "
+          "\"linear_conv_kernel_dim\": 4}"},
 };
 enum {
     N_CONFIGS = sizeof config / sizeof config[0],
     FIRST_MAMBA = 2,
     ONE_BLOCK = 4,
-    CONVOLVES = 6
+    CONVOLVES = 6,
+    EACH_RATE = 8
 };
 
 static void states_of_odd_sizes(void)
@@ -121,6 +139,11 @@ static void published_widths(void)
          LFM "\"hidden_size\": 2048, \"intermediate_size\": 7168, "
              "\"moe_intermediate_size\": 1792, \"num_attention_heads\": 32, "
              "\"num_key_value_heads\": 8, \"conv_L_cache\": 3}"},
+        {"Kimi-Linear-48B-A3B's widths",
+         KIMI "\"hidden_size\": 2304, \"moe_intermediate_size\": 1024, "
+              "\"num_attention_heads\": 32, \"kv_lora_rank\": 512, \"qk_nope_head_dim\": 128, "
+              "\"v_head_dim\": 128, \"linear_num_heads\": 32, \"linear_head_dim\": 128, "
+              "\"linear_conv_kernel_dim\": 4}"},
     };
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
         compare_config(wide[i][0], wide[i][1], 9, &(plan){.threads = 1, .step = 1}, "row by row");
@@ -134,8 +157,9 @@ static void published_widths(void)
 /* Pieces of a prompt, of few rows and of many. */
 static void a_prompt_can_be_cut_anywhere(void)
 {
-    static const size_t of[] = {0, FIRST_MAMBA, ONE_BLOCK, CONVOLVES}, cut[] = {2, 3, 7, 16};
-    for (size_t i = 0; i < 16; i++) {
+    static const size_t of[] = {0, FIRST_MAMBA, ONE_BLOCK, CONVOLVES, EACH_RATE},
+                        cut[] = {2, 3, 7, 16};
+    for (size_t i = 0; i < 20; i++) {
         char how[32];
         const size_t c = of[i / 4];
         snprintf(how, sizeof how, "in steps of %zu", cut[i % 4]);
@@ -185,6 +209,7 @@ static void rounded_weights_are_the_cpus(void)
     check_rounded(config[FIRST_MAMBA][1]);
     check_rounded(config[ONE_BLOCK][1]);
     check_rounded(config[CONVOLVES][1]);
+    check_rounded(config[EACH_RATE][1]);
 }
 
 /* Logits after each of n tokens, one by one, by the CPU. */
@@ -263,6 +288,7 @@ static void decoding_can_stop_and_go_on(void)
     stop_and_go_on(FIRST_MAMBA);
     stop_and_go_on(ONE_BLOCK);
     stop_and_go_on(CONVOLVES);
+    stop_and_go_on(EACH_RATE);
 }
 
 /* A state cannot be taken back; a sequence can begin again, and reads nothing of what was there. */
@@ -325,7 +351,7 @@ static void a_state_that_is_not_finite_stays_in_its_document(void)
     uint32_t token[2 * T];
     for (uint32_t i = 0; i < 2 * T; i++) token[i] = i == AT ? POISON : i;
     const docs d = {.n = 2, .n_tokens = 2 * T, .token = token, .offset = offset};
-    for (size_t c = FIRST_MAMBA; c <= CONVOLVES; c += 2) {
+    for (size_t c = FIRST_MAMBA; c <= EACH_RATE; c += 2) {
         gm_model *gpu = open_config(config[c][0], config[c][1], "cuda");
         const gm_buf *embed = &gpu->weights->embed;
         const size_t size = gm_dtype_bytes(embed->dtype);

@@ -38,6 +38,7 @@ enum {
     MISTRAL,
     DBRX,
     MIMO,
+    KIMI,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -50,7 +51,8 @@ static const char *const models[N_MODELS] = {
     [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny",    [AFMOE] = "afmoe-tiny",
     [EXAONE] = "exaone-tiny",        [LFM] = "lfm-tiny",         [LLAMA] = "llama4-tiny",
     [COHERE] = "cohere-tiny",        [MELLUM] = "mellum-tiny",   [SHARED] = "granite-shared-tiny",
-    [MISTRAL] = "mistral4-tiny",     [DBRX] = "dbrx-tiny",       [MIMO] = "mimo-tiny"};
+    [MISTRAL] = "mistral4-tiny",     [DBRX] = "dbrx-tiny",       [MIMO] = "mimo-tiny",
+    [KIMI] = "kimi-linear-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -165,7 +167,8 @@ static void whole_models_in_f32(void)
                                                       [SHARED] = ONE | EACH | TWO | PACKED,
                                                       [MISTRAL] = ONE | EACH | TWO | PACKED,
                                                       [DBRX] = ONE | EACH | TWO | PACKED,
-                                                      [MIMO] = ONE | EACH | TWO | PACKED});
+                                                      [MIMO] = ONE | EACH | TWO | PACKED,
+                                                      [KIMI] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -199,7 +202,8 @@ static void whole_models_in_bf16(void)
                                                        [SHARED] = EACH | PACKED,
                                                        [MISTRAL] = EACH | PACKED,
                                                        [DBRX] = EACH | PACKED,
-                                                       [MIMO] = EACH | TWO | PACKED});
+                                                       [MIMO] = EACH | TWO | PACKED,
+                                                       [KIMI] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -220,7 +224,8 @@ static void whole_models_in_int8(void)
                                                        [SHARED] = EACH | PACKED,
                                                        [MISTRAL] = EACH | PACKED,
                                                        [DBRX] = EACH | PACKED,
-                                                       [MIMO] = EACH | PACKED});
+                                                       [MIMO] = EACH | PACKED,
+                                                       [KIMI] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)

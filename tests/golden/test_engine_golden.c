@@ -24,16 +24,11 @@ static const char *const models[] = {"deepseek-tiny",    "deepseek-tied",   "olm
                                      "mistral4-tiny",    "dbrx-tiny",       "kimi-int4",
                                      "qwen3-gptq",       "qwen3-awq",       "mimo-tiny",
                                      "kimi-linear-tiny"};
-enum { N_MODELS = 40, N_CPU_ONLY = 1, N_DOCS = 3, STEERED = 1 }; /* the last is for the CPU only */
+enum { N_MODELS = 40, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {
     return test_device() && strcmp(test_device(), "cpu") != 0;
-}
-
-static size_t n_models(void)
-{
-    return on_gpu() ? N_MODELS - N_CPU_ONLY : N_MODELS;
 }
 
 /* Reasons of the tolerances: tests/golden/README.md. */
@@ -162,7 +157,7 @@ static void compare(const char *model, const golden *g, const char *mode, const 
 
 static void prefill_agrees(void)
 {
-    for (size_t m = 0; m < n_models(); m++) {
+    for (size_t m = 0; m < N_MODELS; m++) {
         golden g = golden_open(models[m]);
         gm_model *model = open_golden(models[m]);
         docs d = all_docs(&g);
@@ -216,7 +211,7 @@ static void norms_agree(void)
 static void step_by_step_is_prefill(void)
 {
     if (on_gpu()) TEST_SKIP("on a GPU other kernels run for one row than for many: level A");
-    for (size_t m = 0; m < n_models(); m++) {
+    for (size_t m = 0; m < N_MODELS; m++) {
         golden g = golden_open(models[m]);
         gm_model *model = open_golden(models[m]);
         docs d = all_docs(&g);
@@ -240,7 +235,7 @@ static void steering_agrees(void)
                  {"select", GM_EDIT_SELECT, false},
                  {"gate", GM_EDIT_GATE, false},
                  {"bias_mass", GM_EDIT_BIAS, true}};
-    for (size_t m = 0; m < n_models(); m++) {
+    for (size_t m = 0; m < N_MODELS; m++) {
         golden g = golden_open(models[m]);
         gm_model *model = open_golden(models[m]);
         size_t n = g.offset[STEERED + 1] - g.offset[STEERED], offset[2] = {0, n};
@@ -269,7 +264,7 @@ static bool is_stop(const gm_model_info *info, uint32_t id)
 
 static void greedy_agrees(void)
 {
-    for (size_t m = 0; m < n_models(); m++) {
+    for (size_t m = 0; m < N_MODELS; m++) {
         golden g = golden_open(models[m]);
         gm_model *model = open_golden(models[m]);
         gm_session *session = NULL;
@@ -345,7 +340,7 @@ static void check_field(const char *model_name, const golden *g, const gm_json *
 static void every_field_counts(void)
 {
     if (on_gpu()) TEST_SKIP("config.json is read without a GPU");
-    for (size_t m = 0; m < n_models(); m++) {
+    for (size_t m = 0; m < N_MODELS; m++) {
         char path[4096];
         gm_json *root = NULL;
         gm_error err = {0};

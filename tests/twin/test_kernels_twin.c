@@ -290,8 +290,6 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
         const size_t n = widths[i], depth = widths[(i + 4) % 11], taps = 2 + i % 4;
         const size_t floats = gm_round_up(n, GM_PANEL) * depth;
-        float decay[70];
-        for (size_t j = 0; j < depth; j++) decay[j] = 0.875f / (1.0f + (float)(j % 5));
         memcpy(one, a, 8 * n * sizeof *a), memcpy(two, a, 8 * n * sizeof *a);
         for (size_t t = 0; t < 2; t++) {
             plain->convolve(one, n, b, taps, t ? a : NULL, one + n + 1, n, t % (taps - 1));
@@ -309,12 +307,10 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
         plain->norm_gated(a, b, b + n, n, 0.1f, one), other->norm_gated(a, b, b + n, n, 0.1f, two);
         same("norm_gated", other, n, one, two, n);
         memcpy(one, a, (floats + n) * sizeof *a), memcpy(two, a, (floats + n) * sizeof *a);
-        for (size_t t = 0; t < 2; t++) { /* each goes on with the other's state */
-            for (int each = 0; each < 2; each++) {
-                plain->delta(one, depth, b, b + depth, one + floats, n, decay, each, 0.3f);
-                other->delta(two, depth, b, b + depth, two + floats, n, decay, each, 0.3f);
-                same(each ? "delta of each" : "delta", other, n, one, two, floats + n);
-            }
+        for (size_t t = 0; t < 4; t++) { /* each goes on with the other's state */
+            plain->delta(one, depth, b, b + depth, one + floats, n, b + 2 * depth, t % 2, 0.3f);
+            other->delta(two, depth, b, b + depth, two + floats, n, b + 2 * depth, t % 2, 0.3f);
+            same(t % 2 ? "delta of each" : "delta", other, n, one, two, floats + n);
             plain->scan(one, depth, b, b + depth, one + floats, n, 0.875f, 0.3f, 0.7f);
             other->scan(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f, 0.7f);
             same("scan", other, n, one, two, floats + n);
