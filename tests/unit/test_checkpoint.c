@@ -92,9 +92,9 @@ static void gets_by_name_and_shape(void)
         {.name = "cube",
          .dtype = GM_F32,
          .rank = 3,
-         .dim = {1, 1, 1},
+         .dim = {1, 2, 1}, /* not one number, of which this would be another form */
          .data = numbers,
-         .n_bytes = 4}};
+         .n_bytes = 8}};
     CHECK_OK(gm_safetensors_write("other.safetensors", true, other, 2, NULL, 0, &err), err);
     CHECK_OK(gm_checkpoint_open(&c, "other.safetensors", &err), err);
     CHECK_FAILS(gm_checkpoint_get(c, &bytes, &t, &err), err, GM_EFORMAT, "dtype U8");
