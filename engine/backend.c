@@ -55,7 +55,7 @@ static gm_status check_request(const request *r, gm_error *err)
     if (o->kernels && strcmp(o->kernels, "auto") != 0)
         return gm_fail(err, GM_EABSENT, "kernels '%s' are for the CPU only", o->kernels);
     if (o->planned && o->planned->norms)
-        return gm_fail(err, GM_EABSENT, "norms of what experts give are for the CPU only");
+        return gm_fail(err, GM_EABSENT, "what experts give is recorded on the CPU only");
     if (o->hold != GM_HOLD_RESIDENT)
         return gm_fail(err, GM_EABSENT, "weights can be %s on the CPU only",
                        o->hold == GM_HOLD_MAPPED ? "mapped" : "streamed");

@@ -234,9 +234,9 @@ struct gm_session_options {
      * only: a sequence then begins and ends in the same step. The results are the same bits. CPU
      * only. */
     size_t piece_rows;
-    /* Steps can fill gm_record's norm: what experts give is then kept until it is added up, 4 K D
-     * bytes a row of a step. Every other result has the same bits. CPU only, and not where gates
-     * multiply what experts read (Llama 4). */
+    /* Steps can fill gm_record's norm, scale and sums: what experts give is then kept until it is
+     * added up, 4 K D bytes a row of a step. Every other result has the same bits. CPU only, and
+     * not where gates multiply what experts read (Llama 4). */
     bool norms;
     /* Called after every layer of a step, on its thread; may be NULL. True stops the step, which
      * then fails with GM_EINTERRUPTED and leaves its sequences unusable. On a GPU it is called once
@@ -304,6 +304,38 @@ typedef struct gm_segment {
 
 enum { GM_NO_EXPERT = 0xFFFF };
 
+/* What one expert gave, over the rows that chose it. Its output is what gm_record's norm is of. */
+typedef struct gm_expert_sum {
+    uint64_t n;       /* rows */
+    uint64_t n_first; /* of them those in which it had the largest gate */
+    double norms;     /* L2 norms of its outputs */
+    double cosines;   /* over n_first: of what it adds to the residual with what the K add */
+    float largest;    /* absolute element of an output, 0 before there is one; of equal ones the */
+    uint32_t dimension; /* first, of its lowest dimension in [0,D) */
+} gm_expert_sum;
+
+/* What the experts of MoE layers [first, end) gave, added up over any number of steps: a table of
+ * the caller's, zeros at first, 8 D + 40 bytes an expert.
+ *
+ * What an expert adds is its output times its gate and the model's scales, as it enters the
+ * residual stream: moe_out's sum over the K of a row is x's change, but for the MLP that all rows
+ * take. Where that sum passes a norm of its own before it is added (Gemma 4, FlexOlmo, AFMoE), no
+ * expert adds anything by itself, and a step with sums is GM_EABSENT.
+ *
+ * Left out are template rows, rows that are bad in this layer or one before, and outputs that are
+ * not finite, whose rows are bad from the next layer on (so rows that turn bad later count here,
+ * unlike in the rest of the record).
+ *
+ * Order: after moe_in one thread takes an expert and adds its rows, in double, ascending and
+ * straight to what is there. So the table has the same bits for any number of threads and any cut
+ * into steps, as long as sequences come in the same order. Cost: of a choice 8 D bytes read and
+ * written, some (K + 4) D additions; moe_in's products are 3 F D. */
+typedef struct gm_expert_sums {
+    int first, end;    /* MoE layers, 0 <= first < end <= L */
+    gm_expert_sum *of; /* (end - first, E) */
+    double *added;     /* (end - first, E, D) sums of what it adds */
+} gm_expert_sums;
+
 /* What the routers did: caller's memory, layer-major; NULL members are not filled.
  * Rows count through the segments in order. */
 typedef struct gm_record {
@@ -316,8 +348,13 @@ typedef struct gm_record {
     float *logits;    /* (L,T,E) router logits before any edit */
     float *norm;      /* (L,T,K) L2 norm of what the gate multiplies: the expert's output, with its
                          bias and, in Gemma 4, its own scale; for sessions with `norms` */
-    uint8_t *bad;     /* (T) 1: some router's row was not finite; its places in `expert`
-                         are GM_NO_EXPERT, in gate and norm NaN, and it adds no routed output */
+    float *scale;     /* (T) what the final norm divides the row by: root mean square (of
+                         LayerNorm: standard deviation), with its epsilon; for sessions with
+                         `norms`, and steps through the last layer */
+    gm_expert_sums *sums; /* added to; for sessions with `norms` */
+    uint8_t *bad;         /* (T) 1: some router's row was not finite; its places in `expert`
+                             are GM_NO_EXPERT, in gate, norm and scale NaN, and it adds no routed
+                             output */
 } gm_record;
 
 typedef struct gm_result {
@@ -337,7 +374,8 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
  * segment is the residual stream: if first > 0, it is read as what enters layer `first`; if end <
  * n_layers, what enters layer `end` is written there, and neither logits, nll nor samples can be
  * asked for. `record` gets the computed layers only, and its `bad` is about these. All steps of a
- * sequence go through the same layers, because the others have none of its keys. Errors: as
+ * sequence go through the same layers, because the others have none of its keys. first = end =
+ * n_layers is the final norm and the head alone. Errors: as
  * gm_session_step; GM_EARG (no such layers), GM_EABSENT where gm_session_takes_layers is false. */
 gm_status gm_session_step_layers(gm_session *session, size_t first, size_t end,
                                  const gm_segment *segments, size_t n_segments,

@@ -86,9 +86,9 @@ static gm_status create_memory(gm_session *s, const gm_session_options *o, gm_er
     const gm_work_sizes work = work_sizes(arch, o);
     s->accelerator = weights->ops->accelerator;
     if (s->accelerator && (s->by_layer || s->norms))
-        return gm_fail(
-            err, GM_EABSENT, "device '%s' cannot %s; use '--device cpu'", weights->device,
-            s->by_layer ? "run steps layer by layer" : "record the norms of what experts give");
+        return gm_fail(err, GM_EABSENT, "device '%s' cannot %s; use '--device cpu'",
+                       weights->device,
+                       s->by_layer ? "run steps layer by layer" : "record what experts give");
     if (s->norms && arch->router.scales_input)
         return gm_fail(err, GM_EABSENT,
                        "'%s' multiplies what its experts read by their gates, so that what they "

@@ -103,18 +103,41 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
     return status == GM_OK ? check_tokens(&s->model->arch, g, at, err) : status;
 }
 
+static gm_status check_sums(const gm_session *s, const gm_expert_sums *sums, gm_error *err)
+{
+    const int n = s->model->info.n_moe_layers;
+    if (sums->first < 0 || sums->first >= sums->end || sums->end > n)
+        return gm_fail(err, GM_EARG, "sums of MoE layers from %d up to %d, the model has %d",
+                       sums->first, sums->end, n);
+    if (gm_arch_norms_outputs(&s->model->arch))
+        return gm_fail(err, GM_EABSENT,
+                       "'%s' takes a norm of what its experts give together, so that none of them "
+                       "adds anything by itself",
+                       s->model->folder);
+    return GM_OK;
+}
+
 static gm_status check_step(const gm_session *s, const gm_segment *segments, size_t n,
                             const asked *a, gm_error *err)
 {
     size_t rows = 0;
     const size_t n_layers = s->model->weights->n_layers;
-    if (a->first >= a->end || a->end > n_layers)
+    const bool head_alone = a->first == n_layers && a->end == n_layers;
+    if ((a->first >= a->end && !head_alone) || a->end > n_layers)
         return gm_fail(err, GM_EARG, "layers from %zu up to %zu, the model has %zu", a->first,
                        a->end, n_layers);
     if (a->end - a->first < n_layers && !gm_session_takes_layers(s))
         return gm_fail(err, GM_EABSENT, "this session computes all layers of a step, not some");
-    if (a->record && a->record->norm && !s->norms)
-        return gm_fail(err, GM_EARG, "this session records no norms of what experts give");
+    const gm_record *r = a->record;
+    if (r && (r->norm || r->scale || r->sums) && !s->norms)
+        return gm_fail(err, GM_EARG, "this session does not record what experts give");
+    if (r && r->scale && a->end < n_layers)
+        return gm_fail(err, GM_EARG, "the final norm is not reached: layer %zu is the last",
+                       a->end - 1);
+    if (r && r->sums) {
+        gm_status status = check_sums(s, r->sums, err);
+        if (status != GM_OK) return status;
+    }
     for (size_t i = 0; i < n; i++) {
         if (segments[i].n > s->max_rows - rows)
             return gm_fail(err, GM_EARG, "the step has more than the session's %zu rows",
@@ -169,6 +192,8 @@ static void begin_piece(gm_session *s, size_t i, const gm_step *whole)
                                 .margin = r->margin ? r->margin + first : NULL,
                                 .logits = r->logits ? r->logits + first * e : NULL,
                                 .norm = r->norm ? r->norm + first * k : NULL,
+                                .scale = r->scale ? r->scale + first : NULL,
+                                .sums = r->sums,
                                 .bad = r->bad ? r->bad + first : NULL};
         step->record = &p->record;
     }

@@ -26,20 +26,12 @@ typedef void taker(gm_ablate *a, size_t i, const gm_probe_block *block, size_t d
 
 static gm_status add(const gm_ablate *a, batch *b, size_t i, gm_error *err)
 {
-    gm_status status = GM_OK;
-    const gm_ablate_texts *t = a->texts;
-    const size_t first = t->begin[i], n = t->begin[i + 1] - first;
-    gm_probe_document d = {
-        .id = "", .subset = "", .language = "", .token = t->token.at + first, .n = n};
-    while (d.n_before < n && t->phase[first + d.n_before] == GM_PHASE_TEMPLATE) d.n_before++;
-    while (d.n_after < n && t->phase[first + n - 1 - d.n_after] == GM_PHASE_TEMPLATE) d.n_after++;
-    if (b->block == NULL) GM_TRY(gm_probe_block_create(&b->block, 0, err));
-    b->document[b->block->n_documents] = i;
-    b->residual[b->block->n_documents] =
-        a->residual && i < a->n_kept ? a->residual + first * width_of(a) : NULL;
-    GM_TRY(gm_probe_block_add(b->block, &d, err));
-out:
-    return status;
+    const gm_status status = gm_ablate_texts_put(a->texts, i, &b->block, err);
+    if (status != GM_OK) return status;
+    b->document[b->block->n_documents - 1] = i;
+    b->residual[b->block->n_documents - 1] =
+        a->residual && i < a->n_kept ? a->residual + a->texts->begin[i] * width_of(a) : NULL;
+    return GM_OK;
 }
 
 /* Where the progress stood before a block. */

@@ -50,6 +50,9 @@ gm_status gm_ablate_texts_read(gm_ablate_texts *texts, gm_blocks *blocks, gm_err
  * documents are not in it and in no group. Errors of gm_atlas_open, GM_EARG (none is), GM_EMEM. */
 gm_status gm_ablate_texts_cluster(gm_ablate_texts *texts, const char *path, size_t *n_unknown,
                                   gm_error *err) GM_MUST_USE;
+/* Append document i to *block, which is created if NULL. GM_EMEM. */
+gm_status gm_ablate_texts_put(const gm_ablate_texts *texts, size_t i, gm_probe_block **block,
+                              gm_error *err) GM_MUST_USE;
 void gm_ablate_texts_clear(gm_ablate_texts *texts);
 
 /* What one knock-out did to one group. */

@@ -58,6 +58,18 @@ out:
     return status;
 }
 
+gm_status gm_ablate_texts_put(const gm_ablate_texts *t, size_t i, gm_probe_block **block,
+                              gm_error *err)
+{
+    const size_t first = t->begin[i], n = t->begin[i + 1] - first;
+    gm_probe_document d = {
+        .id = "", .subset = "", .language = "", .token = t->token.at + first, .n = n};
+    while (d.n_before < n && t->phase[first + d.n_before] == GM_PHASE_TEMPLATE) d.n_before++;
+    while (d.n_after < n && t->phase[first + n - 1 - d.n_after] == GM_PHASE_TEMPLATE) d.n_after++;
+    const gm_status status = *block ? GM_OK : gm_probe_block_create(block, 0, err);
+    return status == GM_OK ? gm_probe_block_add(*block, &d, err) : status;
+}
+
 /* ---- groups ---- */
 
 /* Number the subsets by name, so that a corpus in another order has the same table. */

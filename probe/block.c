@@ -1,8 +1,6 @@
 /* block.c - one block of a run in memory: see block.h. */
 #include "probe/block.h"
 
-#include "engine/engine.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +44,7 @@ void gm_probe_block_free(gm_probe_block *block)
     gm_free(block->mass);
     gm_free(block->margin);
     gm_free(block->nll);
+    gm_free(block->scale);
     gm_free(block->pos);
     gm_free(block->logit_row);
     gm_free(block->logits);

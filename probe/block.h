@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/text.h"
+#include "engine/engine.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "formats/trace.h"
 #include "text/corpus.h"
@@ -37,10 +38,12 @@ typedef struct gm_probe_block {
     float *gate, *norm;   /* (T,L,K) */
     float *mass, *margin; /* (T,L) */
     float *nll;           /* (T) */
+    float *scale;         /* (T) as gm_record's */
     uint32_t *pos;        /* (T) */
     uint64_t *logit_row;  /* (n_logit_rows) */
     float *logits;        /* (n_logit_rows,L,E) */
     size_t n_logit_rows;
+    gm_expert_sums *sums; /* borrowed, of all blocks; NULL: none */
     float **residual; /* (n_documents) of (rows,D) for gm_runner_layers; all borrowed, or NULL */
 
     gm_trace_spelling spelling; /* empty unless it was asked for */

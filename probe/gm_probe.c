@@ -15,6 +15,7 @@ int main(int argc, char **argv)
         {"stats", gm_probe_stats, "statistics of a trace: load, specialisation, router"},
         {"contrast", gm_probe_contrast, "which experts two groups of documents use differently"},
         {"ablate", gm_probe_ablate, "how much texts lose without an expert, one at a time"},
+        {"lens", gm_probe_lens, "what each expert writes: the tokens that it promotes"},
         {"merge", gm_probe_merge, "join shards into one trace, or index them"},
         {"export", gm_probe_export,
          "write a trace as arrays (.npy), documents (.csv) or lines (.jsonl)"},

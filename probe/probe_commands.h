@@ -10,6 +10,7 @@ int gm_probe_read(int argc, char **argv);
 int gm_probe_stats(int argc, char **argv);
 int gm_probe_contrast(int argc, char **argv);
 int gm_probe_ablate(int argc, char **argv);
+int gm_probe_lens(int argc, char **argv);
 int gm_probe_merge(int argc, char **argv);
 int gm_probe_export(int argc, char **argv);
 int gm_probe_import(int argc, char **argv);

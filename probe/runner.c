@@ -53,7 +53,7 @@ gm_session_options gm_runner_session(const gm_runner_options *o)
                                 .max_sequences = (int)most + 1,
                                 .fewer_do = true,
                                 .piece_rows = o->stream ? o->step_tokens : 0,
-                                .norms = o->norms};
+                                .norms = o->norms || o->sums};
 }
 
 /* After every layer of a streamed block: minutes pass until its end. */
@@ -96,6 +96,10 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     if (options->norms) {
         r->record.norm = gm_alloc2(r->L * S, r->K, sizeof *r->record.norm);
         fine = fine && r->record.norm;
+    }
+    if (options->sums) {
+        r->record.scale = gm_alloc(S, sizeof *r->record.scale);
+        fine = fine && r->record.scale;
     }
     if (options->level >= GM_RECORD_LOGITS) {
         r->record.logits = gm_alloc2(r->L * S, r->E, sizeof *r->record.logits);
@@ -146,6 +150,7 @@ void gm_runner_free(gm_runner *r)
     gm_free(r->record.expert);
     gm_free(r->record.gate);
     gm_free(r->record.norm);
+    gm_free(r->record.scale);
     gm_free(r->record.mass);
     gm_free(r->record.margin);
     gm_free(r->record.logits);
@@ -218,6 +223,10 @@ static gm_status make_room(const gm_runner *r, gm_probe_block *b, gm_error *err)
         b->norm = gm_alloc2(T, r->L * r->K, sizeof *b->norm);
         fine = fine && b->norm;
     }
+    if (r->options.sums) {
+        b->scale = gm_alloc(T, sizeof *b->scale);
+        fine = fine && b->scale;
+    }
     if (gives_nll(r)) {
         b->nll = gm_alloc(T, sizeof *b->nll);
         fine = fine && b->nll;
@@ -247,6 +256,7 @@ static void store_piece(gm_runner *r, gm_probe_block *b, const piece *p, size_t 
     for (size_t i = 0; b->nll && i < p->n; i++)
         if (first + i + 1 < b->begin[p->document + 1]) b->nll[first + i + 1] = r->nll[from + i];
     if (!runs_whole(r)) return;
+    if (b->scale) memcpy(b->scale + first, r->record.scale + from, p->n * sizeof *b->scale);
     for (size_t i = 0; i < p->n; i++) {
         if (b->phase[first + i] == GM_PHASE_TEMPLATE) continue;
         if (r->record.bad[from + i])
@@ -344,6 +354,7 @@ gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *pro
     r->progress = progress;
     r->context = context;
     r->done = 0;
+    r->record.sums = b->sums;
     GM_TRY(make_room(r, b, err));
     while (d < b->n_documents) {
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");

@@ -14,6 +14,7 @@ typedef struct gm_runner_options {
     gm_record_level level;
     bool nll;
     bool norms;         /* of what experts give, with choices */
+    bool sums;          /* a block's `sums` are added to, and its `scale` filled in */
     double logits_rate; /* share of tokens, by hash of seed, sha and position */
     uint64_t seed;
     size_t step_tokens;                /* rows */

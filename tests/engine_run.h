@@ -20,8 +20,9 @@ typedef struct plan {
     bool together; /* the documents share steps; otherwise one after the other */
     bool packed;   /* one after another in steps of `step` rows, as gm-probe packs them */
     size_t piece;  /* steps go through the model layer by layer in pieces of so many rows; 0: not */
-    const gm_edit *edit; /* NULL: none */
-    bool norms;          /* of what experts give are recorded */
+    const gm_edit *edit;  /* NULL: none */
+    bool norms;           /* of what experts give are recorded */
+    gm_expert_sums *sums; /* added to, with norms; NULL: none */
 } plan;
 
 /* Everything that came out, rows in document order. */
@@ -70,6 +71,23 @@ static inline outcome outcome_create(const gm_model *model, size_t n_tokens)
     o.norm = gm_alloc2(rows, o.n_chosen, sizeof(float));
     o.bad = gm_alloc(n_tokens, 1);
     return o;
+}
+
+/* Sums of MoE layers [first, end), zeros. */
+static inline gm_expert_sums sums_create(const gm_model *model, int first, int end)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    const size_t n = (size_t)(end - first) * (size_t)info->n_experts;
+    return (gm_expert_sums){.first = first,
+                            .end = end,
+                            .of = gm_alloc(n, sizeof(gm_expert_sum)),
+                            .added = gm_alloc2(n, (size_t)info->width, sizeof(double))};
+}
+
+static inline void sums_free(gm_expert_sums *sums)
+{
+    gm_free(sums->of), gm_free(sums->added);
+    *sums = (gm_expert_sums){0};
 }
 
 static inline void outcome_free(outcome *o)
@@ -147,6 +165,7 @@ static inline bool run_step(docs_run *r, outcome *all)
                         .margin = o.margin,
                         .logits = o.router,
                         .norm = r->plan->norms ? o.norm : NULL,
+                        .sums = r->plan->sums,
                         .bad = o.bad};
     gm_result result = {.logits = o.logits, .nll = o.nll};
     const gm_status status =

@@ -163,6 +163,7 @@ void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block)
 /* A row that was bad in any of the step's layers counts as bad: nothing of it is a choice. */
 static void mark_bad(const gm_step *s, const gm_record *record, size_t r)
 {
+    if (record->scale) record->scale[r] = NAN;
     const size_t k = (size_t)s->arch->n_chosen;
     for (size_t layer = s->first_layer; layer < s->end_layer; layer++) {
         if (s->arch->moe_of_layer[layer] < 0) continue;
@@ -177,6 +178,17 @@ static void mark_bad(const gm_step *s, const gm_record *record, size_t r)
     }
 }
 
+/* What the final norm divides a row by. */
+static float final_scale(const gm_step *s, const float *x)
+{
+    const size_t d = (size_t)s->arch->width;
+    double mean = 0.0, squares = 0.0;
+    for (size_t i = 0; s->weights->final_norm.rows > 1 && i < d; i++)
+        mean += (double)x[i] / (double)d;
+    for (size_t i = 0; i < d; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return (float)sqrt(squares / (double)d + (double)s->arch->norm_epsilon);
+}
+
 void gm_cpu_record_drain(gm_worker *me, const gm_step *s)
 {
     const uint8_t *bad = s->work->bad.address;
@@ -185,6 +197,7 @@ void gm_cpu_record_drain(gm_worker *me, const gm_step *s)
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) {
         if (s->record->bad) s->record->bad[r] = bad[r];
+        if (s->record->scale) s->record->scale[r] = final_scale(s, gm_row_at(&s->work->x, r));
         if (bad[r]) mark_bad(s, s->record, r);
     }
 }

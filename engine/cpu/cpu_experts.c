@@ -14,7 +14,6 @@
  */
 #include "engine/cpu/cpu_ops.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- moe_in ---- */
@@ -28,22 +27,13 @@ typedef struct unit_place {
     bool scaled;       /* whose gates multiply what is read */
 } unit_place;
 
-/* Of (T,K), the choice of a row that has a place. */
-static size_t choice_of(const gm_step *s, size_t row, size_t place)
-{
-    const int32_t *slot = s->work->slot.address; /* (T,K) */
-    size_t choice = row * (size_t)s->arch->n_chosen;
-    while ((size_t)slot[choice] != place) choice++;
-    return choice;
-}
-
 /* Products with inputs times a gate, from those with the inputs. */
 static void scale_products(const gm_step *s, const gm_task *t, size_t choice, float *part,
                            size_t ld, size_t width)
 {
     const float *gates = s->work->gate.address; /* (T,K) */
     for (size_t r = 0; r < t->m; r++) {
-        const float gate = gates[choice_of(s, t->row[r], choice + r)];
+        const float gate = gates[gm_cpu_choice(s, t->row[r], choice + r)];
         for (size_t i = 0; i < width; i++) part[r * ld + i] *= gate;
     }
 }
@@ -139,36 +129,6 @@ static void units_task(const gm_step *s, const gm_layer *w, const expert_block *
 
 static void down(const gm_step *s, gm_task all, float *scratch);
 
-/* Root of the sum of squares of y (n16), with a bias where there is one; lane i sums elements i,
- * i+16, ... */
-static float norm_of(const float *y, const float *bias, size_t n16)
-{
-    double lane[GM_PANEL] = {0.0}, sum = 0.0;
-    for (size_t at = 0; at < n16; at += GM_PANEL)
-        for (size_t i = 0; i < GM_PANEL; i++) {
-            const double v = (double)(bias ? y[at + i] + bias[at + i] : y[at + i]);
-            lane[i] += v * v;
-        }
-    for (size_t i = 0; i < GM_PANEL; i++) sum += lane[i];
-    return (float)sqrt(sum);
-}
-
-/* Norms of what the expert gave for the block's rows, to their places in the record. */
-static void record_norms(const gm_step *s, const gm_layer *w, const expert_block *b)
-{
-    const gm_buf *routed = &s->work->routed;
-    const uint32_t *slot_row = s->work->slot_row.address;
-    const float *bias =
-        w->expert_out_bias.address ? gm_row_at(&w->expert_out_bias, b->expert) : NULL;
-    const float *scale = w->expert_scale.address; /* (E) or NULL */
-    const size_t n16 = gm_round_up(routed->cols, GM_PANEL);
-    float *norm =
-        s->record->norm + (size_t)w->moe * s->record_rows * (size_t)s->arch->n_chosen; /* (T,K) */
-    for (size_t p = b->first; p < b->first + b->m; p++)
-        norm[choice_of(s, slot_row[p], p)] =
-            norm_of(gm_row_at(routed, p), bias, n16) * (scale ? fabsf(scale[b->expert]) : 1.0f);
-}
-
 /* All units of a block's rows, which stay in cache, and what the expert gives for them. */
 static void whole_task(gm_worker *me, const gm_step *s, const gm_layer *w, const expert_block *b)
 {
@@ -193,7 +153,7 @@ static void whole_task(gm_worker *me, const gm_step *s, const gm_layer *w, const
                    .out = gm_row_at(routed, b->first),
                    .ldo = routed->stride},
          scratch);
-    if (s->record && s->record->norm) record_norms(s, w, b);
+    if (s->record && s->record->norm) gm_cpu_record_norms(s, w, b->expert, b->first, b->m);
 }
 
 static void always_task(gm_worker *me, const gm_step *s, const gm_layer *w, const gm_split *split,
@@ -242,6 +202,7 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
                        gm_scratch_of(s, me));
     }
     gm_worker_meet(me);
+    if (w->moe >= 0 && s->record && s->record->sums) gm_cpu_add_sums(me, s, w);
 }
 
 /* ---- moe_out ---- */
@@ -258,17 +219,14 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     const size_t chosen = (size_t)s->arch->n_chosen;
     const int32_t *expert = (const int32_t *)s->work->expert.address + r * chosen; /* (K) */
     const int32_t *slot = (const int32_t *)s->work->slot.address + r * chosen;     /* (K) */
-    const float *gate = (const float *)s->work->gate.address + r * chosen;         /* (K) */
     const gm_buf *bias = &w->expert_out_bias;
-    const float *scale = w->expert_scale.address; /* (E) or NULL */
     const float *share = gm_share_of(s, w);
     const float whole = w->moe >= 0 ? s->arch->shared_scale : 1.0f;
     float sum[MAX_OUT];
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
         for (size_t i = 0; i < chosen; i++) {
-            const float counts = s->arch->router.scales_input ? 1.0f : gate[i];
-            const float by = counts * (scale ? scale[expert[i]] : s->arch->router.scale);
+            const float by = gm_cpu_weight(s, w, r * chosen + i);
             k->add_scaled(sum, by, routed + (size_t)slot[i] * ldr, width);
             if (bias->address)
                 k->add_scaled(sum, by, gm_row_at(bias, (size_t)expert[i]) + column, width);

@@ -34,6 +34,11 @@ void gm_cpu_route(gm_worker *me, const gm_step *s, size_t layer, const gm_layer 
 /* cpu_experts.c */
 void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
+/* cpu_outputs.c: norms of what an expert gave at places [first, first + m), to the record; after
+ * moe_in the layer's sums, entered by every worker when all have met, who meet afterwards */
+void gm_cpu_record_norms(const gm_step *s, const gm_layer *w, size_t expert, size_t first,
+                         size_t m);
+void gm_cpu_add_sums(gm_worker *me, const gm_step *s, const gm_layer *w);
 /* cpu_ends.c */
 void gm_cpu_embed(gm_worker *me, const gm_step *s);
 void gm_cpu_enter(gm_worker *me, const gm_step *s);
@@ -77,6 +82,24 @@ static inline float *gm_scratch_of(const gm_step *s, const gm_worker *me)
 static inline float *gm_share_of(const gm_step *s, const gm_layer *w)
 {
     return s->arch->gated_shared && w->moe >= 0 ? s->work->share.address : NULL;
+}
+
+/* Of (T,K), the choice of a row that has a place. */
+static inline size_t gm_cpu_choice(const gm_step *s, size_t row, size_t place)
+{
+    const int32_t *slot = s->work->slot.address; /* (T,K) */
+    size_t choice = row * (size_t)s->arch->n_chosen;
+    while ((size_t)slot[choice] != place) choice++;
+    return choice;
+}
+
+/* What the output of a choice, of (T,K), is multiplied by. */
+static inline float gm_cpu_weight(const gm_step *s, const gm_layer *w, size_t choice)
+{
+    const float *gate = s->work->gate.address, *scale = w->expert_scale.address;
+    const int32_t *expert = s->work->expert.address;
+    return (s->arch->router.scales_input ? 1.0f : gate[choice]) *
+           (scale ? scale[expert[choice]] : s->arch->router.scale);
 }
 
 static inline size_t gm_n_panels(size_t n)

@@ -281,15 +281,20 @@ def make_model(folder, name):
     check_weights(config, weights, sequences, tensors, model.moe_layers)
     common.write_tensors(folder / "golden.safetensors", tensors)
     if name in NORMED:
-        write_norms(folder, sequences, tensors["expert_id"])
+        write_norms(folder, sequences, tensors["expert_id"], tensors["router_logits"].shape[2])
     common.write_json(folder / "golden.json", info)
     return info
 
 
-def write_norms(folder, sequences, expert_id):
-    """norms.safetensors: norm [L, T, K], of what the experts of transformers give, at the places of expert_id."""
-    norm = output_norms.in_order(common.transformers_model(folder), sequences, expert_id)
-    common.write_tensors(folder / "norms.safetensors", {"norm": norm})
+def write_norms(folder, sequences, expert_id, n_experts):
+    """norms.safetensors: norm [L, T, K], of what the experts of transformers give, at the places of expert_id; of gpt-oss, whose
+    experts have biases, also added [L, E, D], the sums over all tokens of an expert's output times its gate."""
+    model = common.transformers_model(folder)
+    tensors = {"norm": output_norms.in_order(model, sequences, expert_id)}
+    if model.config.model_type == "gpt_oss":
+        ids, gates, _, outputs = output_norms.forward(model, output_norms.watch(model, outputs=True), sequences)
+        tensors["added"] = output_norms.added(ids, gates, outputs, n_experts)
+    common.write_tensors(folder / "norms.safetensors", tensors)
 
 
 def pack(sequences, runs):

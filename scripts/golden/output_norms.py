@@ -6,9 +6,9 @@ What an expert gives is what the layer's own module of experts gives when it is 
 import numpy as np
 
 
-def watch(model):
-    """A list that gets (ids, gates, norms), float64 of shape (T,K), of every layer with experts, in a forward pass. Gemma 4's scale of each
-    expert counts as the output's, not the gate's."""
+def watch(model, outputs=False):
+    """A list that gets (ids, gates, norms), float64 of shape (T,K), of every layer with experts, in a forward pass; with `outputs` these too,
+    (T,K,D). Gemma 4's scale of each expert counts as the output's, not the gate's."""
     import torch
 
     seen = []
@@ -18,9 +18,10 @@ def watch(model):
             hidden, ids, gates = (list(args) + [kwargs[key] for key in ("top_k_index", "top_k_weights") if key in kwargs])[:3]
             one = torch.ones(len(ids), 1, dtype=hidden.dtype)
             given = [module.forward(hidden, ids[:, k : k + 1], one) for k in range(ids.shape[1])]
-            norms = torch.stack([y.reshape(len(ids), -1).double().norm(dim=1) for y in given], dim=1)
+            given = torch.stack([y.reshape(len(ids), -1).double() for y in given], dim=1)
+            norms = given.norm(dim=2)
             by = torch.ones_like(norms) if scale is None else scale.double()[ids]
-            seen.append([x.detach().numpy() for x in (ids, gates.double() / by, norms * by.abs())])
+            seen.append([x.detach().numpy() for x in (ids, gates.double() / by, norms * by.abs(), *[given] * outputs)])
 
         return hook
 
@@ -32,7 +33,7 @@ def watch(model):
 
 
 def forward(model, seen, sequences):
-    """ids, gates, norms (L,T,K) of the tokens of all sequences, one after another; `seen` is what watch gave."""
+    """ids, gates, norms (L,T,K), and what else watch gives, of the tokens of all sequences, one after another; `seen` is what watch gave."""
     import torch
 
     every = []
@@ -42,6 +43,14 @@ def forward(model, seen, sequences):
             model(torch.as_tensor(np.asarray(ids, np.int64))[None], use_cache=False)
         every.append([np.stack(part) for part in zip(*seen)])
     return [np.concatenate(part, axis=1) for part in zip(*every)]
+
+
+def added(ids, gates, outputs, n_experts):
+    """Sums (L,E,D), f32, over tokens of outputs times gates."""
+    sums = np.zeros((len(ids), n_experts, outputs[0].shape[-1]))
+    for l in range(len(ids)):
+        np.add.at(sums[l], ids[l], gates[l][..., None] * outputs[l])
+    return sums.astype(np.float32)
 
 
 def by_expert(ids, values, n_experts):

@@ -94,7 +94,7 @@ static void what_does_not_fit_is_said_before_loading(void)
     CHECK_FAILS(gm_session_create(&session, model, &o, &err), err, GM_EABSENT, "layer by layer");
     o = (gm_session_options){.max_rows = 8, .kv_rows = 8, .max_sequences = 1, .norms = true};
     CHECK_FAILS(gm_session_create(&session, model, &o, &err), err, GM_EABSENT,
-                "cannot record the norms of what experts give; use '--device cpu'");
+                "cannot record what experts give; use '--device cpu'");
     CHECK(session == NULL);
     gm_model_close(model);
 }

@@ -174,6 +174,21 @@ static void prefill_agrees(void)
     }
 }
 
+/* Sums of outputs times gates. */
+static void check_added(const char *name, const gm_expert_sums *sums, const gm_tensor *want)
+{
+    const size_t n = want->dim[0] * want->dim[1] * want->dim[2];
+    double most = 0.0, largest = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double x = (double)((const float *)want->data)[i];
+        most = fmax(most, fabs(sums->added[i] - x));
+        largest = fmax(largest, fabs(x));
+    }
+    CHECK(largest > 0.0);
+    CHECK_NEAR(most / largest, 0.0, NORM);
+    printf("%s: %zu sums within %.2g of the largest\n", name, n, most / largest);
+}
+
 /* What experts give has the norms that transformers' experts have: plain ones, with biases, each
  * with a scale. */
 static void norms_agree(void)
@@ -187,7 +202,11 @@ static void norms_agree(void)
         golden g = golden_open(normed[m]);
         gm_model *model = open_golden(normed[m]);
         docs d = all_docs(&g);
-        outcome o = run_docs(model, &d, &(plan){.threads = 2, .step = 512, .norms = true});
+        gm_expert_sums sums = sums_create(model, 0, gm_model_get_info(model)->n_moe_layers);
+        const bool added = m == 1;
+        outcome o = run_docs(
+            model, &d,
+            &(plan){.threads = 2, .step = 512, .norms = true, .sums = added ? &sums : NULL});
         snprintf(path, sizeof path, MODELS "%s/norms.safetensors", normed[m]);
         CHECK_OK(gm_checkpoint_open(&file, path, &err), err);
         const gm_tensor *want = gm_checkpoint_find(file, "norm");
@@ -201,6 +220,8 @@ static void norms_agree(void)
             most = fmax(most, by);
         }
         printf("%s: %zu norms within %.2g\n", normed[m], n, most);
+        if (added) check_added(normed[m], &sums, gm_checkpoint_find(file, "added"));
+        sums_free(&sums);
         gm_checkpoint_close(file);
         outcome_free(&o);
         gm_model_close(model);

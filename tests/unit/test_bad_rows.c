@@ -39,6 +39,19 @@ static void poison_embedding(const char *folder, uint32_t poisoned)
     gm_checkpoint_close(checkpoint);
 }
 
+/* Only good rows are in the sums. */
+static void check_sums(const gm_model *model, const gm_expert_sums *sums, uint64_t good)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    const size_t E = (size_t)info->n_experts, D = (size_t)info->width;
+    for (int l = 0; l < info->n_moe_layers; l++) {
+        uint64_t n = 0;
+        for (size_t e = 0; e < E; e++) n += sums->of[(size_t)l * E + e].n;
+        CHECK_INT(n, good * (uint64_t)info->n_chosen);
+        for (size_t i = 0; i < E * D; i++) CHECK(isfinite(sums->added[(size_t)l * E * D + i]));
+    }
+}
+
 static void bad_rows_stay_in_their_document(void)
 {
     enum { POISON = 7, T = 40 };
@@ -52,7 +65,14 @@ static void bad_rows_stay_in_their_document(void)
         docs a = {2, 2 * T, clean, offset}, b = {2, 2 * T, dirty, offset};
         const plan p = {
             .threads = 2, .step = 512, .together = true, .norms = test_device() == NULL};
-        outcome want = run_docs(model, &a, &p), got = run_docs(model, &b, &p);
+        gm_expert_sums sums = sums_create(model, 0, gm_model_get_info(model)->n_moe_layers);
+        const plan summed = {.threads = 2,
+                             .step = 512,
+                             .together = true,
+                             .norms = p.norms,
+                             .sums = p.norms ? &sums : NULL};
+        outcome want = run_docs(model, &a, &p), got = run_docs(model, &b, &summed);
+        check_sums(model, &sums, p.norms ? 2 * T - (T - 5) : 0);
         outcome single = run_docs(model, &b, &(plan){.threads = 1, .step = 1});
         for (size_t t = 0; t < 2 * T; t++) CHECK_INT(got.bad[t], t >= 5 && t < T);
         for (size_t t = 0; t < 2 * T; t++) { /* rows before it and the other document */
@@ -70,6 +90,7 @@ static void bad_rows_stay_in_their_document(void)
                 CHECK(!p.norms || isnan(got.norm[at * got.n_chosen]));
             }
         outcome_free(&want), outcome_free(&got), outcome_free(&single);
+        sums_free(&sums);
         gm_model_close(model);
     }
 }

@@ -163,6 +163,11 @@ static const command ablate = {gm_probe_ablate, "gm-probe",
                                "--doc-tokens 40 --quiet --force --threads 2 --layer 2 --atlas a.h5 "
                                "--figure x.png -o x.csv",
                                0};
+static const command lens = {gm_probe_lens, "gm-probe",
+                             "lens --model " MODEL " --corpus c.jsonl --min-tokens 20 "
+                             "--doc-tokens 40 --quiet --force --threads 2 --layer 2 "
+                             "--vectors l.npy -o l.csv",
+                             0};
 static const command fit = {gm_cluster_fit, "gm-cluster",
                             "fit t.h5 -o a.h5 --min-cluster-size 5 --epochs 50 --quiet --force", 0};
 static const command plan = {gm_steer_plan, "gm-steer",
@@ -194,6 +199,10 @@ static const command read_table = {gm_probe_ablate, "gm-probe",
                                    "ablate --model " MODEL " --corpus c.jsonl --min-tokens 20 "
                                    "--doc-tokens 40 --quiet --experts x.csv",
                                    0};
+static const command read_lens = {gm_probe_ablate, "gm-probe",
+                                  "ablate --model " MODEL " --corpus c.jsonl --min-tokens 20 "
+                                  "--doc-tokens 40 --quiet --experts l.csv",
+                                  0};
 static const command read_recorded = {gm_probe_info, "gm-probe", "info r.h5", 0};
 
 static void collect_survives(void)
@@ -208,6 +217,10 @@ static void fit_survives(void)
 static void ablate_survives(void)
 {
     survives(&ablate, "x.csv", &read_table);
+}
+static void lens_survives(void)
+{
+    survives(&lens, "l.csv", &read_lens);
 }
 static void plan_survives(void)
 {
@@ -230,5 +243,6 @@ static void collect_with_states_survives(void)
     survives(&collect_states, "t.h5", &read_trace);
 }
 
-TESTS(TEST(collect_survives), TEST(fit_survives), TEST(ablate_survives), TEST(plan_survives),
-      TEST(generate_survives), TEST(sweep_survives), TEST(collect_with_states_survives))
+TESTS(TEST(collect_survives), TEST(fit_survives), TEST(ablate_survives), TEST(lens_survives),
+      TEST(plan_survives), TEST(generate_survives), TEST(sweep_survives),
+      TEST(collect_with_states_survives))
