@@ -79,6 +79,46 @@ static void digests_what_turns_in_layers_that_see_all(void)
     CHECK(strcmp(digest[0], digest[1]) != 0);
 }
 
+/* One key of the golden's is another, or (NULL) missing: then it is as in transformers' class. */
+static gm_arch changed_to(const char *key, const char *value)
+{
+    gm_arch a;
+    gm_error err = {0};
+    copy_model("changed", MIMO, key, value);
+    CHECK_OK(gm_arch_read(&a, "changed", &err), err);
+    return a;
+}
+
+static void what_the_config_leaves_out(void)
+{
+    gm_arch a = changed_to("sliding_window", NULL);
+    CHECK(a.window[0] == 0 && a.window[1] == 129 && a.n_mtp == 3);
+    CHECK(a.router.renormalise && a.router.renorm_epsilon == 1e-20f && a.norm_epsilon == 1e-3f);
+    gm_arch_clear(&a);
+    a = changed_to("layer_types",
+                   "[\"sliding_attention\", \"full_attention\", \"full_attention\"]");
+    CHECK(a.window[0] == 9 && a.window[1] == 0);
+    gm_arch_clear(&a);
+    a = changed_to("attention_value_scale", NULL);
+    CHECK(a.value_scale == 0.707f);
+    gm_arch_clear(&a);
+    a = changed_to("attention_value_scale", "null");
+    CHECK(a.value_scale == 1.0f);
+    gm_arch_clear(&a);
+    a = changed_to("layernorm_epsilon", "0.25"); /* the other key goes before it */
+    CHECK(a.norm_epsilon == 1e-3f);
+    gm_arch_clear(&a);
+    a = changed_to("norm_topk_prob", NULL);
+    CHECK(a.router.renormalise);
+    gm_arch_clear(&a);
+    a = changed_to("norm_topk_prob", "false");
+    CHECK(!a.router.renormalise);
+    gm_arch_clear(&a);
+    a = changed_to("rope_parameters", "null");
+    CHECK(a.rope.theta == 1e4 && a.global.rope.theta == 5e6);
+    gm_arch_clear(&a);
+}
+
 static void refuses_what_is_not_computed(void)
 {
     static const struct {
@@ -92,6 +132,11 @@ static void refuses_what_is_not_computed(void)
         {"add_swa_attention_sink_bias", "false", "'add_swa_attention_sink_bias' is false"},
         {"hybrid_layer_pattern", "[0, 1, 1]", "'hybrid_layer_pattern' does not say"},
         {"moe_layer_freq", "[0, 1]", "'moe_layer_freq' does not say"},
+        {"scoring_func", "\"softmax\"", "'scoring_func'"},
+        {"topk_method", "\"greedy\"", "'topk_method'"},
+        {"n_group", "4", "'n_group'"},
+        {"n_shared_experts", "1", "'n_shared_experts'"},
+        {"swa_num_attention_heads", "2", "'swa_num_attention_heads'"},
         {"num_attention_heads", "3", "'num_key_value_heads'"},
         {"num_key_value_heads", "4", "expected a multiple of twice"},
     };
@@ -100,4 +145,5 @@ static void refuses_what_is_not_computed(void)
 }
 
 TESTS(TEST(reads_the_published_keys), TEST(counts_the_published_parameters),
-      TEST(digests_what_turns_in_layers_that_see_all), TEST(refuses_what_is_not_computed))
+      TEST(digests_what_turns_in_layers_that_see_all), TEST(what_the_config_leaves_out),
+      TEST(refuses_what_is_not_computed))

@@ -68,6 +68,18 @@ static void bad_packed_tensors_are_refused(void)
          "has dtype F32, expected I32"},
         {"kimi-int4", "weight_packed", NULL, GM_I32, {64}, 1, 0, true, "has rank 1, expected 2"},
         {"kimi-int4",
+         "weight_packed",
+         NULL,
+         GM_I32,
+         {16, 2},
+         2,
+         0,
+         true,
+         "16 x 2, expected 16 x 4"},
+        {"kimi-int4", "weight_packed", NULL, GM_I32, {8, 4}, 2, 0, true, "8 x 4, expected 16 x 4"},
+        {"qwen3-gptq", "qzeros", NULL, GM_I32, {1, 4}, 2, 0, true, "is 1 x 4, expected 2 x 4"},
+        {"qwen3-gptq", "g_idx", NULL, GM_I32, {16}, 1, 0, true, "is 16 x 1, expected 32 x 1"},
+        {"kimi-int4",
          "weight_shape",
          NULL,
          GM_I64,
@@ -113,6 +125,8 @@ static void bad_packed_tensors_are_refused(void)
             if (cases[i].name) t->name = cases[i].name;
             t->dtype = cases[i].dtype, t->rank = cases[i].rank;
             memcpy(t->dim, cases[i].dim, sizeof cases[i].dim);
+            const size_t n = t->dim[0] * (t->rank > 1 ? t->dim[1] : 1);
+            t->n_bytes = n * gm_dtype_bytes(t->dtype);
             if (cases[i].number == 0) continue;
             memcpy(changed, t->data, t->n_bytes);
             memcpy(changed, &cases[i].number, 4);
