@@ -61,16 +61,24 @@ static void put_quoted(gm_json_out *out, const char *bytes, size_t n)
     put(out, "\"", 1);
 }
 
+/* A key, after a comma where one is due, and before its value. */
+static void put_key(gm_json_out *out, const char *key, size_t n)
+{
+    if (out->comma) put(out, ",", 1);
+    put_quoted(out, key, n);
+    put(out, ":", 1);
+    out->comma = false;
+}
+
 /* What stands before a value: a comma where one is due, and the key. */
 static void begin(gm_json_out *out, const char *key)
 {
     if (out->depth == 0 && out->comma && out->status == GM_OK)
         out->status = GM_EARG; /* a document has one root */
-    if (out->comma) put(out, ",", 1);
-    if (key != NULL) {
-        put_quoted(out, key, strlen(key));
-        put(out, ":", 1);
-    }
+    if (key != NULL)
+        put_key(out, key, strlen(key));
+    else if (out->comma)
+        put(out, ",", 1);
     out->comma = true;
 }
 
@@ -181,10 +189,14 @@ static void put_number(gm_json_out *out, const char *key, const gm_json *value)
     }
 }
 
-static void put_items(gm_json_out *out, const gm_json *value, bool named)
+static void put_items(gm_json_out *out, const gm_json *value)
 {
-    for (const gm_json *v = gm_json_first(value); v; v = gm_json_next(v))
-        gm_json_put_value(out, named ? gm_json_key(v) : NULL, v);
+    for (const gm_json *v = gm_json_first(value); v; v = gm_json_next(v)) {
+        size_t n = 0;
+        const char *key = gm_json_key_text(v, &n); /* NULL in a list */
+        if (key) put_key(out, key, n);
+        gm_json_put_value(out, NULL, v);
+    }
 }
 
 void gm_json_put_value(gm_json_out *out, const char *key, const gm_json *value)
@@ -199,12 +211,12 @@ void gm_json_put_value(gm_json_out *out, const char *key, const gm_json *value)
     case GM_JSON_TEXT: gm_json_put_text(out, key, text, n); break;
     case GM_JSON_ARRAY:
         gm_json_open_array(out, key);
-        put_items(out, value, false);
+        put_items(out, value);
         gm_json_close_array(out);
         break;
     case GM_JSON_OBJECT:
         gm_json_open_object(out, key);
-        put_items(out, value, true);
+        put_items(out, value);
         gm_json_close_object(out);
         break;
     }

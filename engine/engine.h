@@ -271,7 +271,7 @@ gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *er
 /* Copy `n` edits into the session (n = 0: none); a segment names one by its index.
  * A bias of zeros computes the same bits as no edit. Errors: GM_EARG (a bias that
  * is NaN or +inf, a window outside the model, a mask that leaves fewer than K
- * experts: names layer and expert). */
+ * experts: names layer and expert), GM_EMEM; the session then has the edits it had. GM_EDEVICE. */
 gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t n, gm_error *err)
     GM_MUST_USE;
 

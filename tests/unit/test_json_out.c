@@ -114,7 +114,7 @@ static void every_allocation_may_fail(void)
 static void what_was_read_is_written_again(void)
 {
     static const char text[] = "{\"a\":[true,null,{},[1,-2.5]],\"s\":\"\\u0000\",\"i\":"
-                               "9007199254740993,\"o\":{\"e\":[],\"f\":1e+100}}";
+                               "9007199254740993,\"o\":{\"e\":[],\"f\":1e+100},\"s\\u0000\":{}}";
     gm_json_out out = {0};
     gm_json *root = NULL;
     gm_error err = {0};
