@@ -1,6 +1,8 @@
 /* keywords.c - the words that tell classes apart. See tfidf.h. */
 #include "text/tfidf.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,12 +131,6 @@ typedef struct class_rows {
     uint32_t *at;      /* (rows) */
 } class_rows;
 
-static int ascending(const void *p, const void *q)
-{
-    const uint32_t a = *(const uint32_t *)p, b = *(const uint32_t *)q;
-    return (a > b) - (a < b);
-}
-
 /* next (n_classes) is scratch. */
 static void gather_rows(class_rows *r, const gm_keyword_classes *classes, size_t n_rows,
                         size_t *next)
@@ -214,7 +210,7 @@ static gm_status take_keywords(const gm_keyword_classes *classes, size_t n_keywo
     gather_rows(&rows, classes, bag->n_rows, next);
     for (size_t c = classes->n; c-- > 0;) { /* from below: sorting mixes what is below */
         uint32_t *row = rows.at + rows.first[c];
-        if (classes->parent) qsort(row, rows.n[c], sizeof *row, ascending);
+        if (classes->parent) qsort(row, rows.n[c], sizeof *row, gm_ascending_u32);
         const size_t n = score_rows(score, word, bag, row, rows.n[c], factor);
         take_best(classes->keyword + c * n_keywords, n_keywords, score, word, n, vocabulary);
         for (size_t k = 0; k < n; k++) score[word[k]] = 0;

@@ -302,9 +302,8 @@ static void survives_every_allocation_failure(void)
 static void a_signal_ends_the_search(void)
 {
     gm_error err = {0};
-    for (int far = 0; far < 2;
-         far++) { /* far: all in one place, which is answered point by point */
-        cloud c = make_cloud(2000, 20, far ? 1 : 1000, GM_EUCLIDEAN);
+    for (int same = 0; same < 2; same++) { /* all in one place: answered point by point */
+        cloud c = make_cloud(2000, 20, same ? 1 : 1000, GM_EUCLIDEAN);
         gm_knn knn;
         gm_catch_signals();
         raise(SIGINT);

@@ -240,8 +240,7 @@ static void a_full_disk_shows_at_the_commit(void)
     gm_outfile *file = NULL;
     gm_error err = {0};
     remove_all();
-    for (int early = 0; early < 2;
-         early++) { /* found when it was written, nothing is left to write */
+    for (int early = 0; early < 2; early++) { /* found while writing, with nothing left to write */
         CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
         int full = open("/dev/full", O_WRONLY);
         if (full < 0 || dup2(full, fileno(gm_outfile_stream(file))) < 0) {
