@@ -56,7 +56,7 @@ typedef struct gm_lens_expert {
     int nearest;       /* the layer's other expert of largest cosine with v, ties: lowest; -1 */
     double cosine;     /* that one */
     gm_lens_list promoted, suppressed;
-    size_t n_again; /* of the promoted */
+    size_t n_again; /* of the promoted; not known where `halves` is not */
 } gm_lens_expert;
 
 typedef struct gm_lens {

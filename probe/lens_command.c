@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char SYNOPSIS[] = "gm-probe lens --model DIR --corpus FILE... [-o OUT.csv]";
 static const char DETAILS[] =
@@ -182,6 +183,8 @@ static gm_status read_options(request *r, int argc, char **argv, gm_error *err)
         status = gm_fail(err, GM_EARG, "--experts and --layer cannot be combined");
     if (status == GM_OK && r->layer && !gm_parse_i64(r->layer, &r->of_layer))
         status = gm_fail(err, GM_EARG, "--layer '%.40s': expected the number of a layer", r->layer);
+    if (status == GM_OK && r->out && r->vectors && strcmp(r->out, r->vectors) == 0)
+        status = gm_fail(err, GM_EARG, "'%s' would be written twice", r->out);
     if (r->experts == NULL) r->experts = "all";
     return status;
 }

@@ -41,7 +41,7 @@ static void list_numbers(const gm_lens *lens, const gm_lens_expert *x, double nu
                                    chosen ? (double)s->dimension : NAN,
                                    mean(s->cosines, s->n_first),
                                    x->halves,
-                                   chosen ? (double)x->n_again : NAN,
+                                   isnan(x->halves) ? NAN : (double)x->n_again,
                                    x->nearest < 0 ? NAN : (double)x->nearest,
                                    x->cosine};
     memcpy(number, all, sizeof all);

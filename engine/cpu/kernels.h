@@ -148,8 +148,8 @@ typedef struct gm_kernels {
      *   value = S^T query
      * decay is one number, or with `each` (depth), one for each element of a key. A sum over i <
      * depth is of four chains of fused multiply-adds from 0, chain c of all i with i % 4 = c,
-     * ascending, added (0 + 1) + (2 + 3). state  S: for every 16 values (depth, 16), zeros after
-     * the nth */
+     * ascending, added (0 + 1) + (2 + 3).
+     *   state  S: for every 16 values (depth, 16), zeros after the nth */
     void (*delta)(float *state, size_t depth, const float *key, const float *query, float *value,
                   size_t n, const float *decay, bool each, float beta);
 

@@ -28,7 +28,7 @@ __device__ __forceinline__ Vectors place_vectors(const gm_cuda_delta &p, float *
             value + p.value,
             value + 2 * p.value,
             value + 3 * p.value,
-            value + (4 * p.value + 3) / 4 * 4};
+            value + 4 * p.value};
 }
 
 static size_t vectors_bytes(const gm_cuda_delta *p)

@@ -71,7 +71,8 @@ lens --numerics f32 --plain --all-tokens --json > plain.json && python3 by_hand.
 
 echo "-- one document is one half:"
 head -n 1 c.jsonl > one.jsonl
-gm-probe lens --model "$TINY" --corpus one.jsonl --min-tokens 20 --quiet --experts 2:3 | sed -n '5,6p'
+gm-probe lens --model "$TINY" --corpus one.jsonl --min-tokens 20 --quiet --experts 2:3 -o one.csv | sed -n '5,6p'
+sed -n 2p one.csv | cut -d , -f 1-3,9,10
 
 echo "-- a run that is stopped leaves nothing:"
 for _ in {1..100}; do cat c.jsonl; done > long.jsonl
@@ -89,6 +90,7 @@ run lens --layer 7
 run lens --layer two
 run lens --layer 2 --experts all
 run lens -o all.csv
+run lens -o same --vectors same
 run lens --vectors none/a.npy
 run gm-probe lens --model "$SRC/tests/golden/models/gemma4-tiny" $TEXTS --quiet -o wrong.csv
 ls wrong.csv wrong.csv.part |& sed 's/.*: \(.*\): /\1: /'
