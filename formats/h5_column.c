@@ -227,22 +227,36 @@ out:
 
 /* ---- virtual datasets and scales ---- */
 
-/* Map one part; parts without rows are left out. */
-static herr_t map_part(hid_t list, const gm_h5_layout *layout, const gm_h5_part *part,
-                       uint64_t first)
+/* A file's name as H5Pset_virtual takes it, for whom %b is a number: a percent sign is two. The
+ * caller's; NULL when memory is short. */
+static char *double_percents(const char *name)
 {
+    char *doubled = gm_alloc(2 * strlen(name) + 1, 1), *to = doubled;
+    for (; doubled && *name; *to++ = *name++)
+        if (*name == '%') *to++ = '%';
+    return doubled;
+}
+
+/* Map one part, from row `first` of the dataset on. */
+static gm_status map_part(hid_t list, const gm_h5_layout *layout, const gm_h5_part *part,
+                          uint64_t first, hid_t file, gm_error *err)
+{
+    gm_status status = GM_OK;
     hsize_t whole[GM_H5_MAX_RANK], start[GM_H5_MAX_RANK] = {first}, count[GM_H5_MAX_RANK];
     for (int i = 0; i < layout->rank; i++) whole[i] = count[i] = layout->dim[i];
     count[0] = part->n_rows;
+    char *name = double_percents(part->file);
+    if (name == NULL) return gm_fail(err, GM_EMEM, "no memory to map '%s'", part->file);
     hid_t here = H5Screate_simple(layout->rank, whole, NULL);
     hid_t there = H5Screate_simple(layout->rank, count, NULL);
-    herr_t result = -1;
-    if (here >= 0 && there >= 0 &&
-        H5Sselect_hyperslab(here, H5S_SELECT_SET, start, NULL, count, NULL) >= 0)
-        result = H5Pset_virtual(list, here, part->file, layout->name, there);
+    if (here < 0 || there < 0 ||
+        H5Sselect_hyperslab(here, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Pset_virtual(list, here, name, layout->name, there) < 0)
+        status = gm_h5_fail(err, GM_EIO, file, "cannot map '%s' of '%s'", layout->name, part->file);
     if (there >= 0) H5Sclose(there);
     if (here >= 0) H5Sclose(here);
-    return result;
+    gm_free(name);
+    return status;
 }
 
 gm_status gm_h5_write_virtual(hid_t file, const gm_h5_layout *layout, const gm_h5_part *part,
@@ -252,15 +266,12 @@ gm_status gm_h5_write_virtual(hid_t file, const gm_h5_layout *layout, const gm_h
     hid_t id = H5I_INVALID_HID, type = stored_type(layout);
     hid_t list = type < 0 ? type : make_list(layout, type, 0);
     uint64_t first = 0;
-    for (size_t i = 0; list >= 0 && i < n_parts; first += part[i++].n_rows) {
-        if (part[i].n_rows == 0 || map_part(list, layout, &part[i], first) >= 0) continue;
-        status =
-            gm_h5_fail(err, GM_EIO, file, "cannot map '%s' of '%s'", layout->name, part[i].file);
-        H5Pclose(list);
-        goto out;
-    }
-    GM_TRY(make_dataset(&id, file, layout, type, list, err));
+    for (size_t i = 0; list >= 0 && i < n_parts; first += part[i++].n_rows)
+        if (part[i].n_rows > 0) GM_TRY(map_part(list, layout, &part[i], first, file, err));
+    status = make_dataset(&id, file, layout, type, list, err);
+    list = H5I_INVALID_HID; /* taken */
 out:
+    if (list >= 0) H5Pclose(list);
     if (id >= 0) H5Dclose(id);
     if (type >= 0) H5Tclose(type);
     return status;
