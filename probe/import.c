@@ -117,12 +117,13 @@ out:
 static gm_status check_line(const gm_import *m, const gm_imported *in, gm_error *err)
 {
     const size_t most = m->tokenizer ? gm_tokenizer_size(m->tokenizer) : SIZE_MAX;
+    const gm_json *choices = gm_json_find(m->document.record, "routed_experts");
     if (m->info.has_text && m->document.skip != GM_SKIP_NONE)
         return gm_fail(err, GM_EFORMAT,
                        "'%s': %s, and the first line has one (--no-text imports none)", m->where.at,
                        m->document.why_not);
-    if (m->o->record == GM_IMPORT_AS_GIVEN && m->form.level == GM_RECORD_COUNTS &&
-        gm_json_find(m->document.record, "routed_experts"))
+    if (m->o->record == GM_IMPORT_AS_GIVEN && m->form.level == GM_RECORD_COUNTS && choices &&
+        gm_json_kind_of(choices) != GM_JSON_NULL)
         return gm_fail(err, GM_EFORMAT,
                        "'%s': it has 'routed_experts', and the first line counts alone "
                        "(--record counts counts them)",

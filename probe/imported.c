@@ -310,7 +310,7 @@ static gm_status take_tokens(gm_imported *out, const gm_json *line, const gm_imp
         for (size_t t = 0; t < out->n; t++) out->token_id[t] = (uint32_t)out->number[t];
     }
     memset(out->phase, GM_TRACE_PROMPT, out->n);
-    if (gm_json_find(line, "phase") == NULL) goto out;
+    if (!has(line, "phase")) goto out;
     GM_TRY(take_by_token(out, "phase", GM_TRACE_N_PHASES - 1, line, where, err));
     for (size_t t = 0; t < out->n; t++) out->phase[t] = (uint8_t)out->number[t];
 out:
@@ -350,9 +350,9 @@ static gm_status read_choices(gm_imported *out, const gm_json *line, const gm_im
 {
     gm_status status = GM_OK;
     const float infinite = form->K == form->E ? INFINITY : NAN; /* no expert is left to compare */
-    const gm_json *choices = gm_json_find(line, "routed_experts");
-    if (choices == NULL) GM_FAIL(GM_EFORMAT, "'%s': 'routed_experts' is missing", where);
-    out->n = gm_json_n_items(choices);
+    if (!has(line, "routed_experts"))
+        GM_FAIL(GM_EFORMAT, "'%s': 'routed_experts' is missing", where);
+    out->n = gm_json_n_items(gm_json_find(line, "routed_experts"));
     if (out->n == 0 || out->n > UINT32_MAX)
         GM_FAIL(GM_EFORMAT, "'%s': 'routed_experts' has %zu tokens, expected 1 or more", where,
                 out->n);
@@ -424,7 +424,7 @@ gm_status gm_imported_read(gm_imported *out, const gm_json *line, const gm_impor
     out->n = out->n_tokens = out->n_bad = 0;
     if (out->counts) memset(out->counts, 0, form->L * form->E * sizeof *out->counts);
     GM_TRY(take_names(out, line, where, err));
-    if (gm_json_find(line, "routed_experts") || form->level >= GM_RECORD_CHOICES)
+    if (has(line, "routed_experts") || form->level >= GM_RECORD_CHOICES)
         GM_TRY(read_choices(out, line, form, where, err));
     else
         GM_TRY(read_counts(out, line, form, where, err));

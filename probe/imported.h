@@ -12,6 +12,7 @@
  *   counts          (A,E), with n_tokens: instead of all these
  *   id, sha, truncated   optional; sha: of the whole text, 64 hex digits
  *
+ * A member that is null counts as one that is not there.
  * Layers that are not recorded are not looked at: engines give zeros for layers without experts.
  */
 #ifndef GM_PROBE_IMPORTED_H

@@ -138,6 +138,24 @@ static void counts_alone(void)
     gm_json_free(line);
 }
 
+/* As libraries write members that are not there. */
+static void null_is_not_there(void)
+{
+    gm_imported in = {0};
+    gm_error err = {0};
+    gm_json *counts = parse("{\"routed_experts\":null,\"n_tokens\":1,\"counts\":[[1,1,0,0]]}");
+    gm_json *choices = parse("{\"token_ids\":[7],\"routed_experts\":[[[1,0]]],\"phase\":null}");
+    const gm_import_form of_counts = form_of(counts, 1, PLACE), form = form_of(choices, 1, PLACE);
+    CHECK_OK(gm_imported_read(&in, counts, &of_counts, "f:1", &err), err);
+    CHECK(in.n == 0 && in.n_tokens == 1 && in.counts[0] == 1);
+    CHECK_OK(gm_imported_read(&in, choices, &form, "f:2", &err), err);
+    CHECK(in.n == 1 && in.phase[0] == GM_TRACE_PROMPT);
+    CHECK_FAILS(gm_imported_read(&in, counts, &form, "f:3", &err), err, GM_EFORMAT, "is missing");
+    gm_imported_clear(&in);
+    gm_json_free(counts);
+    gm_json_free(choices);
+}
+
 /* Tokens' choices where counts are wanted: no ids needed, no rows kept. */
 static void choices_are_counted(void)
 {
@@ -258,6 +276,6 @@ static void memory_may_fail(void)
 }
 
 TESTS(TEST(choices_are_taken_strongest_first), TEST(a_server_gives_ids_alone),
-      TEST(null_is_a_bad_row), TEST(counts_alone), TEST(choices_are_counted),
-      TEST(a_wrong_line_is_refused), TEST(a_first_line_without_a_form_is_refused),
-      TEST(memory_may_fail))
+      TEST(null_is_a_bad_row), TEST(counts_alone), TEST(null_is_not_there),
+      TEST(choices_are_counted), TEST(a_wrong_line_is_refused),
+      TEST(a_first_line_without_a_form_is_refused), TEST(memory_may_fail))
