@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *gm_opt_choice(const char *choices, int k, size_t *n)
 {
@@ -232,6 +233,9 @@ static bool is_option(const gm_opt *opts, const char *word)
 static gm_status unknown_option(const gm_opt *opts, const char *word, size_t n, gm_error *err)
 {
     char typed[64], advice[GM_ADVICE_BYTES];
+    if (access(word, F_OK) == 0)
+        return gm_fail(err, GM_EARG, "unknown option '%s'; to name the file, write './%s'", word,
+                       word);
     (void)snprintf(typed, sizeof typed, "%.*s", (int)(n < 60 ? n : 60), word);
     gm_nearest nearest = gm_nearest_to(typed + strspn(typed, "-"));
     gm_nearest_offer_options(&nearest, opts);

@@ -27,8 +27,9 @@ gm_status gm_shape_check(const gm_shape *has, const char *what, const gm_shape *
         if (has->layer_of_moe[l] != own->layer_of_moe[l])
             return gm_fail(
                 err, GM_EARG,
-                "row %d of %s is for layer %d, MoE layer %d of the model '%s' is layer %d", l, what,
-                has->layer_of_moe[l], l, folder, own->layer_of_moe[l]);
+                "%s%s: row %d is for layer %d, MoE layer %d of the model '%s' is layer %d", what,
+                differ(has->model_digest, own->model_digest) ? " was made for another model" : "",
+                l, has->layer_of_moe[l], l, folder, own->layer_of_moe[l]);
     if (any_model) return GM_OK;
     if (differ(has->model_digest, own->model_digest))
         return gm_fail(err, GM_EARG,

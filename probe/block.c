@@ -102,12 +102,6 @@ out:
     return status;
 }
 
-static int ascending(const void *p, const void *q)
-{
-    const uint32_t *a = p, *b = q;
-    return (*a > *b) - (*a < *b);
-}
-
 /* The ids of the texts, ascending, each once: id (T), *n of them. */
 static void list_tokens(const gm_probe_block *block, uint32_t *id, size_t *n)
 {
@@ -115,7 +109,7 @@ static void list_tokens(const gm_probe_block *block, uint32_t *id, size_t *n)
     *n = 0;
     for (size_t t = 0; t < block->token.n; t++)
         if (block->phase[t] != GM_PHASE_TEMPLATE) id[all++] = block->token.at[t];
-    qsort(id, all, sizeof *id, ascending);
+    qsort(id, all, sizeof *id, gm_ascending_u32);
     for (size_t i = 0; i < all; i++)
         if (i == 0 || id[i] != id[i - 1]) id[(*n)++] = id[i];
 }

@@ -3,7 +3,7 @@
  * killed, or divided among tasks, meets the same blocks again.
  *
  * A block also counts what was left out after its documents, up to the first of the
- * next block; the first block also counts what came before. The first 20 unusable lines
+ * next block; the first block also counts what came before. The first 8 unusable lines
  * are named on stderr.
  */
 #ifndef GM_PROBE_BLOCKS_H

@@ -134,9 +134,11 @@ void gm_expert_put(const gm_expert_view *v, const gm_stats *s, const gm_tokenize
 
 void gm_expert_print(const gm_expert_view *v, const gm_stats *s, const gm_tokenizer *tokenizer)
 {
-    double overall = (double)s->all[v->l * s->E + v->e] / (double)s->n_tokens;
-    printf("\nexpert %d:%zu, chosen by %.4f of the tokens\n", s->info->layer_of_moe[v->l], v->e,
-           overall);
+    printf("\nexpert %d:%zu, chosen by ", s->info->layer_of_moe[v->l], v->e);
+    if (s->n_tokens == 0)
+        printf("none, since no token counts\n");
+    else
+        printf("%.4f of the tokens\n", (double)s->all[v->l * s->E + v->e] / (double)s->n_tokens);
     if (v->rows.n > 0)
         printf("   token id    tokens     chose  P(e|id)    lift  %s\n",
                tokenizer ? "spelling" : "spelling: give --model DIR");

@@ -110,7 +110,7 @@ for path in glob.glob("broken/*.safetensors"):
             open(path, "wb").write(data)
 END
 gm-probe collect --model broken --corpus c.jsonl --limit 3 --min-tokens 20 --allow-bad --nll --quiet -o broken.h5 > /dev/null
-gm-probe stats broken.h5 --report broken.html
+gm-probe stats broken.h5 --expert 1:0 --report broken.html
 grep -o "Mean cosine[^.]*[.]" broken.html
 gm-probe stats broken.h5 --against broken.h5 | tail -n 2
 gm-probe ablate --model broken --corpus c.jsonl --limit 3 --min-tokens 20 --experts 1:0 --quiet

@@ -2,7 +2,7 @@
 #include "base/cli.h"
 #include "base/cli_nearest.h"
 #include "base/text.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -124,7 +124,9 @@ static void what_is_wrong_is_named(void)
         {"--large -1", "--large is -1, expected 0 to 2^53"},
         {"--large 9007199254740993", "--large is 9007199254740993, expected 0 to 2^53"},
         {"--large 9223372036854775807", "--large is 9223372036854775807, expected 0 to 2^53"},
+        {"-a=b.h5", "unknown option '-a=b.h5'; to name the file, write './-a=b.h5'"},
     };
+    put_text("-a=b.h5", "");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char line[64], *left[MAX_WORDS];
         int n_left;

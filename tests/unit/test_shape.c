@@ -53,7 +53,10 @@ static void other_sizes_are_refused_always(void)
     has = own;
     has.layer_of_moe = others;
     CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", true, &err), err, GM_EARG,
-                "row 2 of plan is for layer 4, MoE layer 2 of the model 'dir' is layer 3");
+                "plan: row 2 is for layer 4, MoE layer 2 of the model 'dir' is layer 3");
+    has.model_digest = "bbbb";
+    CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", true, &err), err, GM_EARG,
+                "plan was made for another model: row 2 is for layer 4,");
 }
 
 TESTS(TEST(layers_are_found), TEST(what_belongs_to_the_model), TEST(what_does_not),
