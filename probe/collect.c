@@ -175,6 +175,7 @@ static gm_status run_blocks(gm_run *r, gm_writer *writer, gm_error *err)
         path.n = 0;
         GM_TRY(gm_shard_path(&path, r->folder.at, number, err));
         if (r->o.resume && stat(path.at, &at) == 0) {
+            GM_TRY(gm_writer_wait(writer, err));
             GM_TRY(skip_shard(r, path.at, &more, err));
             continue;
         }

@@ -75,18 +75,30 @@ gm_status gm_writer_create(gm_writer **out, const char *folder, const gm_trace_i
     return GM_OK;
 }
 
+/* Until the place is free: the thread's status. The mutex is held. */
+static gm_status await_place(gm_writer *w, gm_error *err)
+{
+    while (w->block != NULL) pthread_cond_wait(&w->changed, &w->mutex);
+    if (w->status != GM_OK && err) *err = w->err;
+    return w->status;
+}
+
 gm_status gm_writer_put(gm_writer *w, gm_probe_block *block, gm_error *err)
 {
     pthread_mutex_lock(&w->mutex);
-    while (w->block != NULL) pthread_cond_wait(&w->changed, &w->mutex);
-    gm_status status = w->status;
-    if (status == GM_OK)
-        w->block = block;
-    else if (err)
-        *err = w->err;
+    gm_status status = await_place(w, err);
+    if (status == GM_OK) w->block = block;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
     if (status != GM_OK) gm_probe_block_free(block);
+    return status;
+}
+
+gm_status gm_writer_wait(gm_writer *w, gm_error *err)
+{
+    pthread_mutex_lock(&w->mutex);
+    gm_status status = await_place(w, err);
+    pthread_mutex_unlock(&w->mutex);
     return status;
 }
 

@@ -15,6 +15,9 @@ gm_status gm_writer_create(gm_writer **out, const char *folder, const gm_trace_i
 /* Hand over a block (taken in every case); the previous one is committed when this returns GM_OK.
  * Otherwise the error is the thread's. */
 gm_status gm_writer_put(gm_writer *writer, gm_probe_block *block, gm_error *err) GM_MUST_USE;
+/* Wait until the block handed over is committed, before this thread uses HDF5 itself, whose library
+ * some systems build for one thread at a time. The thread's error. */
+gm_status gm_writer_wait(gm_writer *writer, gm_error *err) GM_MUST_USE;
 /* Write what is left, end the thread, free. NULL is allowed. */
 gm_status gm_writer_finish(gm_writer *writer, gm_error *err) GM_MUST_USE;
 
