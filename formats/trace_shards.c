@@ -12,6 +12,7 @@ static bool same_run(const gm_trace_file *a, const gm_trace_file *b)
     return strcmp(a->info.fingerprint, b->info.fingerprint) == 0 && a->sizes.L == b->sizes.L &&
            a->sizes.E == b->sizes.E && a->sizes.K == b->sizes.K && a->info.level == b->info.level &&
            a->info.has_nll == b->info.has_nll && a->info.has_norms == b->info.has_norms &&
+           a->info.no_gates == b->info.no_gates && a->info.no_margins == b->info.no_margins &&
            a->info.has_text == b->info.has_text && a->info.has_spelling == b->info.has_spelling &&
            a->info.has_language == b->info.has_language;
 }

@@ -147,6 +147,24 @@ static void a_digest_that_one_shard_has_is_the_whole_s(void)
     }
 }
 
+/* Whatever their fingerprint says. */
+static void shards_have_the_same_columns(void)
+{
+    static const char *const shard[] = {"0.h5", "1.h5"};
+    static sample s;
+    for (int without = 0; without < 4; without++) {
+        gm_error err = {0};
+        write_shard(shard[without & 1], without & 1, true);
+        sample_fill(&s, GM_RECORD_CHOICES, 8, without & 1 ? 0 : 1);
+        s.block.more = without & 1;
+        s.info.no_gates = without < 2;
+        s.info.no_margins = without >= 2;
+        sample_write(&s, shard[1 - (without & 1)]);
+        CHECK_FAILS(gm_trace_merge("no.h5", shard, 2, true, &err), err, GM_EFORMAT,
+                    "is from a different run");
+    }
+}
+
 /* HDF5 takes a percent sign in the name of a mapped file for a format; what it does not find it
  * fills up. */
 static void a_shard_may_have_a_percent_sign(void)
@@ -166,4 +184,4 @@ static void a_shard_may_have_a_percent_sign(void)
 }
 
 TESTS(TEST(a_long_document_is_recounted), TEST(a_digest_that_one_shard_has_is_the_whole_s),
-      TEST(a_shard_may_have_a_percent_sign))
+      TEST(shards_have_the_same_columns), TEST(a_shard_may_have_a_percent_sign))
