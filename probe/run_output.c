@@ -50,16 +50,31 @@ out:
     return status;
 }
 
+/* The merged file cannot be read, or has another content than it states: its shards, if they are
+ * still there, are all that is left of the run. */
+static gm_status say_kept(const gm_run *r, gm_status status, const gm_error *why, gm_error *err)
+{
+    struct stat at;
+    if (status != GM_OK && status != GM_EMEM && stat(r->folder.at, &at) == 0)
+        return gm_fail(err, status,
+                       "%s; its blocks are kept in '%s': remove the file and repeat the command "
+                       "with --resume",
+                       why->text, r->folder.at);
+    if (status != GM_OK && err) *err = *why;
+    return status;
+}
+
 /* The output exists: *done when it is this run, finished. A kill after the merging has
  * left its shards, which then have to go; those of an index stay. */
 static gm_status look_at_finished(gm_run *r, bool *done, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_trace *trace = NULL;
+    gm_error why = {0};
     struct stat at;
     if (!r->o.resume)
         GM_FAIL(GM_EEXIST, "'%s' exists; choose another name or give --force", r->o.out);
-    GM_TRY(gm_trace_open(&trace, r->o.out, err));
+    GM_TRY(say_kept(r, gm_trace_open(&trace, r->o.out, &why), &why, err));
     GM_TRY(gm_run_same(r, gm_trace_get_info(trace), r->o.out, "give --force to replace it", err));
     if (r->o.shard_n == 1 && !gm_trace_is_index(trace) && stat(r->folder.at, &at) == 0)
         GM_TRY(are_own_shards(r, &r->merged, err));
@@ -176,8 +191,7 @@ out:
     return status;
 }
 
-/* Open the merged file and run its checks. Where it cannot be read, or has another content than
- * it states, the shards are all that is left of the run. */
+/* Open the merged file and run its checks. */
 static gm_status check_merged(const gm_run *r, gm_trace **trace, gm_checks *checks, gm_error *err)
 {
     gm_error why = {0};
@@ -185,14 +199,7 @@ static gm_status check_merged(const gm_run *r, gm_trace **trace, gm_checks *chec
     if (status == GM_OK) status = gm_checks_run(checks, *trace, r->o.allow_bad, &why);
     if (status == GM_OK && !gm_checks_passed(checks, "digest"))
         status = gm_fail(&why, GM_EFORMAT, "'%s' differs from what was merged", r->o.out);
-    if (status == GM_OK || status == GM_EMEM) {
-        if (err) *err = why;
-        return status;
-    }
-    return gm_fail(
-        err, status,
-        "%s; its blocks are kept in '%s': remove the file and repeat the command with --resume",
-        why.text, r->folder.at);
+    return say_kept(r, status, &why, err);
 }
 
 /* Check the merged file, drop the shards, say what there is. */
