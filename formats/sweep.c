@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "formats/commit.h"
 #include "formats/h5_column.h"
+#include "formats/layer_list.h"
 #include "formats/sweep.h"
 
 #include <string.h>
@@ -273,7 +274,7 @@ static gm_status read_sizes(hid_t file, gm_sweep *s, gm_arena *arena, gm_error *
     gm_status status = GM_OK;
     int64_t L, E;
     GM_TRY(gm_h5_check_schema(file, "gm-sweep", GM_SWEEP_SCHEMA, err));
-    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, 10000, &L, err));
+    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, GM_MAX_LAYERS, &L, err));
     GM_TRY(gm_h5_get_i64(file, "n_experts", 1, UINT16_MAX, &E, err));
     s->n_layers = (int)L;
     s->n_experts = (int)E;

@@ -51,8 +51,10 @@ enum { GM_TRACE_MAX_SUBSETS = UINT16_MAX };
 typedef enum gm_record_level {
     GM_RECORD_COUNTS,
     GM_RECORD_CHOICES,
-    GM_RECORD_LOGITS /* choices, and the logits of a sample of tokens */
+    GM_RECORD_LOGITS, /* choices, and the logits of a sample of tokens */
+    GM_N_RECORD_LEVELS
 } gm_record_level;
+extern const char *const gm_record_level_name[GM_N_RECORD_LEVELS]; /* "counts", ... */
 
 /* Values of /tokens/phase. Template tokens, which the tokenizer or a chat template adds, are
  * recorded and not counted. */

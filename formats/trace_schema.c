@@ -1,8 +1,11 @@
 /* trace_schema.c - the table of a trace's datasets and attributes: see trace_schema.h. */
 #include "formats/trace_schema.h"
 
+#include "formats/layer_list.h"
+
 #include <string.h>
 
+const char *const gm_record_level_name[GM_N_RECORD_LEVELS] = {"counts", "choices", "logits"};
 const char *const gm_trace_phase_name[GM_TRACE_N_PHASES] = {"prompt", "generated", "template"};
 
 /* What a trace must have been recorded with to hold a column. */
@@ -216,8 +219,6 @@ void gm_trace_fold_digest(const gm_trace_info *info, gm_trace_hashes hashes, cha
 
 /* ---- root attributes ---- */
 
-static const char *const LEVEL_NAME[] = {"counts", "choices", "logits"};
-
 static const struct {
     const char *name;
     size_t at;
@@ -257,7 +258,7 @@ gm_status gm_trace_put_info(hid_t file, const gm_trace_info *info, gm_error *err
     GM_TRY(gm_h5_put_i64(file, "n_layers", info->n_layers, err));
     GM_TRY(gm_h5_put_i64(file, "n_experts", info->n_experts, err));
     GM_TRY(gm_h5_put_i64(file, "n_chosen", info->n_chosen, err));
-    GM_TRY(gm_h5_put_text(file, "record", LEVEL_NAME[info->level], err));
+    GM_TRY(gm_h5_put_text(file, "record", gm_record_level_name[info->level], err));
     GM_TRY(gm_h5_put_i64(file, "has_text", info->has_text, err));
     GM_TRY(gm_h5_put_i64(file, "has_nll", info->has_nll, err));
     GM_TRY(gm_h5_put_f64(file, "logits_rate", info->logits_rate, err));
@@ -274,8 +275,8 @@ static gm_status get_level(hid_t file, gm_arena *arena, gm_record_level *level, 
     const char *text = NULL;
     gm_status status = gm_h5_get_text(file, "record", arena, &text, err);
     if (status != GM_OK) return status;
-    for (int i = GM_RECORD_COUNTS; i <= GM_RECORD_LOGITS; i++) {
-        if (strcmp(text, LEVEL_NAME[i]) != 0) continue;
+    for (int i = 0; i < GM_N_RECORD_LEVELS; i++) {
+        if (strcmp(text, gm_record_level_name[i]) != 0) continue;
         *level = (gm_record_level)i;
         return GM_OK;
     }
@@ -289,7 +290,7 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     int64_t L, E, K, has_text, has_nll, renormalised;
     *info = (gm_trace_info){0};
     GM_TRY(gm_h5_check_schema(file, "gm-trace", GM_TRACE_SCHEMA, err));
-    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, 10000, &L, err));
+    GM_TRY(gm_h5_get_i64(file, "n_layers", 1, GM_MAX_LAYERS, &L, err));
     GM_TRY(gm_h5_get_i64(file, "n_experts", 1, UINT16_MAX, &E, err));
     GM_TRY(gm_h5_get_i64(file, "n_chosen", 1, E, &K, err));
     GM_TRY(get_level(file, arena, &info->level, err));

@@ -235,7 +235,6 @@ static double most_documents(const gm_collect_options *o)
 /* What a token, a document and the whole will take, before anything is computed. */
 static void announce(const gm_run *r)
 {
-    static const char *const level[] = {"counts", "choices", "logits"};
     char token[24], document[24];
     if (r->o.quiet) return;
     if (r->o.shard_n > 1 && r->o.shard == NULL)
@@ -244,7 +243,7 @@ static void announce(const gm_run *r)
                 "computes all\n",
                 r->o.shard_i, r->o.shard_n, r->o.shard_n);
     fprintf(stderr, "recording %s: at most %s per token and %s per document, plus its text\n",
-            r->info.has_norms ? "norms" : level[r->info.level],
+            r->info.has_norms ? "norms" : gm_record_level_name[r->info.level],
             gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
             gm_show_bytes(document, gm_trace_document_bytes(&r->info)));
     double most = most_documents(&r->o);

@@ -61,7 +61,7 @@ int gm_probe_import(int argc, char **argv)
     gm_import_options o = {.text_field = "text", .subset_field = "subset", .text = true};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE", "the trace to write"},
-        {GM_OPT_I64, "experts", &o.experts, 0, 65534, "N", "experts of a layer"},
+        {GM_OPT_I64, "experts", &o.experts, 0, UINT16_MAX, "N", "experts of a layer"},
         {GM_OPT_TEXT, "layers", &o.layers, 0, 0, "LIST",
          "layers with experts, 1-26 or 1,3,5-8: those of the arrays, or if these have all layers, "
          "those to take; otherwise all, from 0"},

@@ -17,7 +17,6 @@
 
 static void put_trace(gm_trace *trace, gm_json_out *out)
 {
-    static const char *const level[] = {"counts", "choices", "logits"};
     const gm_trace_info *info = gm_trace_get_info(trace);
     const gm_trace_samples *samples = gm_trace_get_samples(trace);
     const gm_trace_skips *skips = gm_trace_get_skips(trace);
@@ -29,7 +28,7 @@ static void put_trace(gm_trace *trace, gm_json_out *out)
     gm_json_put_string(out, "kind", "trace");
     gm_json_put_string(out, "model", info->model);
     gm_json_put_string(out, "family", info->family);
-    gm_json_put_string(out, "record", level[info->level]);
+    gm_json_put_string(out, "record", gm_record_level_name[info->level]);
     gm_json_put_i64(out, "layers", info->n_layers);
     gm_json_put_i64(out, "experts", info->n_experts);
     gm_json_put_i64(out, "chosen", info->n_chosen);
