@@ -1,4 +1,4 @@
-/* test_families_kimi.c - Kimi-Linear (engine/families_kimi.c): the published config, in
+/* test_families_kimi.c - Kimi-Linear (engine/families_kimi.c): the published keys, in
  * transformers' words too, the names and shapes of its tensors, what is refused.
  */
 #include "engine/families.h"
@@ -43,7 +43,7 @@ static void check_tensor(const gm_arch *a, gm_role role, int layer, const char *
     CHECK_INT(s.cols, cols);
 }
 
-static void reads_the_published_config(void)
+static void reads_the_published_keys(void)
 {
     gm_slice s;
     gm_arch a = read_config_text(published);
@@ -155,6 +155,6 @@ static void every_allocation_may_fail(void)
     check_every_allocation(read_attempt, name);
 }
 
-TESTS(TEST(reads_the_published_config), TEST(the_same_in_the_words_of_transformers),
+TESTS(TEST(reads_the_published_keys), TEST(the_same_in_the_words_of_transformers),
       TEST(cache_and_states_are_counted), TEST(refuses_what_is_not_computed),
       TEST(every_allocation_may_fail))
