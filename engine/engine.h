@@ -306,12 +306,12 @@ enum { GM_NO_EXPERT = 0xFFFF };
 
 /* What one expert gave, over the rows that chose it. Its output is what gm_record's norm is of. */
 typedef struct gm_expert_sum {
-    uint64_t n;       /* rows */
-    uint64_t n_first; /* of them those in which it had the largest gate */
-    double norms;     /* L2 norms of its outputs */
-    double cosines;   /* over n_first: of what it adds to the residual with what the K add */
-    float largest;    /* absolute element of an output, 0 before there is one; of equal ones the */
-    uint32_t dimension; /* first, of its lowest dimension in [0,D) */
+    uint64_t n;         /* rows */
+    uint64_t n_first;   /* of them those in which it had the largest gate */
+    double norms;       /* L2 norms of its outputs */
+    double cosines;     /* over n_first: of what it adds to the residual with what the K add */
+    float largest;      /* absolute element of an output, 0 before there is one */
+    uint32_t dimension; /* in [0,D), where it was: of equal ones the first row's, the lowest */
 } gm_expert_sum;
 
 /* What the experts of MoE layers [first, end) gave, added up over any number of steps: a table of
@@ -375,8 +375,8 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
  * n_layers, what enters layer `end` is written there, and neither logits, nll nor samples can be
  * asked for. `record` gets the computed layers only, and its `bad` is about these. All steps of a
  * sequence go through the same layers, because the others have none of its keys. first = end =
- * n_layers is the final norm and the head alone. Errors: as
- * gm_session_step; GM_EARG (no such layers), GM_EABSENT where gm_session_takes_layers is false. */
+ * n_layers is the final norm and the head alone. Errors: as gm_session_step; GM_EARG (no such
+ * layers), GM_EABSENT where gm_session_takes_layers is false. */
 gm_status gm_session_step_layers(gm_session *session, size_t first, size_t end,
                                  const gm_segment *segments, size_t n_segments,
                                  const gm_record *record, const gm_result *result, gm_error *err)

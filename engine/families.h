@@ -67,8 +67,7 @@ typedef struct gm_family {
     /* Tensors that may stack experts instead, if the checkpoint has them: gate and up together, and
      * down; NULL: it never does. */
     const char *stacked[2];
-    /* Names of DENSE_GATE, _UP and _DOWN instead, if the checkpoint has them; NULL: it never has.
-     */
+    /* Names of DENSE_GATE, _UP and _DOWN instead, if the checkpoint has them; NULL: never. */
     const char *dense_too[3];
 } gm_family;
 
