@@ -26,24 +26,12 @@ typedef void taker(gm_ablate *a, size_t i, const gm_probe_block *block, size_t d
 
 static gm_status add(const gm_ablate *a, batch *b, size_t i, gm_error *err)
 {
-    const gm_status status = gm_ablate_texts_put(a->texts, i, &b->block, err);
+    const gm_status status = gm_held_texts_put(a->texts, i, &b->block, err);
     if (status != GM_OK) return status;
     b->document[b->block->n_documents - 1] = i;
     b->residual[b->block->n_documents - 1] =
         a->residual && i < a->n_kept ? a->residual + a->texts->begin[i] * width_of(a) : NULL;
     return GM_OK;
-}
-
-/* Where the progress stood before a block. */
-typedef struct show {
-    gm_progress *progress;
-    double before;
-} show;
-
-static void show_rows(void *context, size_t rows)
-{
-    show *s = context;
-    gm_progress_set(s->progress, s->before + (double)rows);
 }
 
 /* Documents [from, to) through model layers [first, end). */
@@ -60,9 +48,8 @@ static size_t n_layers_of(const gm_ablate *a)
 
 static gm_status run_batch(gm_ablate *a, batch *b, const pass *p, gm_error *err)
 {
-    show s = {a->progress, a->progress->done};
     b->block->residual = b->residual;
-    gm_status status = gm_runner_run(a->runner, b->block, p->take ? show_rows : NULL, &s, err);
+    gm_status status = gm_held_texts_run(a->runner, b->block, p->take ? a->progress : NULL, err);
     for (size_t d = 0; status == GM_OK && p->take && d < b->block->n_documents; d++)
         p->take(a, b->document[d], b->block, d);
     gm_probe_block_free(b->block);
@@ -74,7 +61,7 @@ static gm_status run_batch(gm_ablate *a, batch *b, const pass *p, gm_error *err)
 static gm_status run(gm_ablate *a, const pass *p, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_ablate_texts *t = a->texts;
+    const gm_held_texts *t = a->texts;
     batch b = {0};
     gm_runner_layers(a->runner, p->first, p->end);
     for (size_t i = p->from; i < p->to; i++) {
@@ -271,7 +258,7 @@ static void as_untouched(gm_ablate *a)
 /* The rows of knock-out n_done from the losses. */
 static void sum_up(gm_ablate *a)
 {
-    const gm_ablate_texts *t = a->texts;
+    const gm_held_texts *t = a->texts;
     const gm_trace_samples samples = {.n = t->n, .subset = t->group};
     const uint32_t *chosen = a->chosen + a->n_done * t->n; /* (N) */
     gm_ablate_row *row = a->row + a->n_done * (t->n_groups + 1);

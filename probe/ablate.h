@@ -18,42 +18,9 @@
 #ifndef GM_ABLATE_H
 #define GM_ABLATE_H
 
-#include "base/progress.h"
-#include "probe/blocks.h"
+#include "probe/held_texts.h"
 #include "probe/knockouts.h"
 #include "probe/loss.h"
-#include "probe/runner.h"
-
-/* The documents, in memory, and their groups. */
-typedef struct gm_ablate_texts {
-    size_t n;                 /* N */
-    gm_ids token;             /* (T) */
-    uint8_t *phase;           /* (T) */
-    size_t *begin;            /* (N+1) first row of each */
-    uint8_t *sha;             /* (N,32) */
-    uint16_t *group;          /* (N) below n_groups, or GM_ABLATE_NO_GROUP */
-    const char **group_name;  /* (G) in the arena */
-    const char **group_words; /* (G) of a cluster its keywords, "salt, soup, ..."; NULL: the groups
-                                 are no clusters */
-    size_t n_groups;          /* G */
-    size_t cap_rows, cap;     /* room for rows, for documents */
-    gm_arena arena;
-} gm_ablate_texts;
-
-enum { GM_ABLATE_NO_GROUP = UINT16_MAX };
-
-/* Read all of a corpus; groups are its subsets, by name; a document that names none is in no
- * group. Errors of gm_blocks_next, GM_EMEM. */
-gm_status gm_ablate_texts_read(gm_ablate_texts *texts, gm_blocks *blocks, gm_error *err)
-    GM_MUST_USE;
-/* Let groups be the clusters of the atlas in `path`, "0", "1", ..., and "noise"; *n_unknown
- * documents are not in it and in no group. Errors of gm_atlas_open, GM_EARG (none is), GM_EMEM. */
-gm_status gm_ablate_texts_cluster(gm_ablate_texts *texts, const char *path, size_t *n_unknown,
-                                  gm_error *err) GM_MUST_USE;
-/* Append document i to *block, which is created if NULL. GM_EMEM. */
-gm_status gm_ablate_texts_put(const gm_ablate_texts *texts, size_t i, gm_probe_block **block,
-                              gm_error *err) GM_MUST_USE;
-void gm_ablate_texts_clear(gm_ablate_texts *texts);
 
 /* What one knock-out did to one group. */
 typedef struct gm_ablate_row {
@@ -64,7 +31,7 @@ typedef struct gm_ablate_row {
 typedef struct gm_ablate {
     const gm_model *model; /* these four are the caller's, given before the first function */
     gm_runner *runner;     /* of level choices, with -ln p */
-    const gm_ablate_texts *texts;
+    const gm_held_texts *texts;
     const gm_knockouts *out;
     gm_edit_mode mode;
     bool run_all;          /* also what cannot have changed */

@@ -40,7 +40,7 @@ typedef struct request {
     int64_t top;
     int mode;      /* gm_edit_mode */
     gm_text begun; /* OUT.begun */
-    gm_ablate_texts texts;
+    gm_held_texts texts;
     gm_knockouts knockouts;
     gm_ablate ablate;
     gm_progress progress;
@@ -52,7 +52,7 @@ static void request_clear(request *r)
     gm_outfile_abort(r->file);
     gm_ablate_clear(&r->ablate);
     gm_knockouts_clear(&r->knockouts);
-    gm_ablate_texts_clear(&r->texts);
+    gm_held_texts_clear(&r->texts);
     gm_text_clear(&r->begun);
     gm_run_close(&r->run);
 }
@@ -117,8 +117,8 @@ static gm_status read_texts(request *r, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n_unknown = 0;
-    GM_TRY(gm_ablate_texts_read(&r->texts, r->run.blocks, err));
-    if (r->atlas) GM_TRY(gm_ablate_texts_cluster(&r->texts, r->atlas, &n_unknown, err));
+    GM_TRY(gm_held_texts_read(&r->texts, r->run.blocks, err));
+    if (r->atlas) GM_TRY(gm_held_texts_cluster(&r->texts, r->atlas, &n_unknown, err));
     if (n_unknown > 0)
         gm_warn("'%s' does not have %zu of the %zu documents, which %s in no group", r->atlas,
                 n_unknown, r->texts.n, n_unknown == 1 ? "is" : "are");

@@ -44,7 +44,7 @@ static int whole_words(const char *words, size_t most)
 
 /* A subset by its name, a cluster by number and keywords; by number alone where no font can more.
  */
-static void name_panel(char title[TITLE], const gm_ablate_texts *t, size_t group)
+static void name_panel(char title[TITLE], const gm_held_texts *t, size_t group)
 {
     enum { MAX_WORDS = 48 };
     const char *name = group > 0 ? t->group_name[group - 1] : "all documents";

@@ -185,7 +185,7 @@ static int by_change(const void *p, const void *q)
 }
 
 /* A group in a column, a cluster's keywords after its number as far as they fit. */
-static void print_name(const gm_ablate_texts *t, size_t g)
+static void print_name(const gm_held_texts *t, size_t g)
 {
     const char *name = g == 0 ? "all" : t->group_name[g - 1];
     const char *words = g == 0 || t->group_words == NULL ? "" : t->group_words[g - 1];

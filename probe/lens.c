@@ -64,26 +64,13 @@ void gm_lens_clear(gm_lens *lens)
 
 /* ---- documents through the model ---- */
 
-/* Where the progress stood before a block. */
-typedef struct show {
-    gm_progress *progress;
-    double before;
-} show;
-
-static void show_rows(void *context, size_t rows)
-{
-    show *s = context;
-    gm_progress_set(s->progress, s->before + (double)rows);
-}
-
 /* A block of one half; it is freed. */
 static gm_status run(gm_lens *lens, gm_runner *runner, gm_probe_block **block, gm_expert_sums *sums,
                      gm_progress *progress, gm_error *err)
 {
-    show s = {progress, progress->done};
     gm_probe_block *b = *block;
     b->sums = sums;
-    const gm_status status = gm_runner_run(runner, b, show_rows, &s, err);
+    const gm_status status = gm_held_texts_run(runner, b, progress, err);
     for (size_t t = 0; status == GM_OK && t < b->token.n; t++) {
         if (b->phase[t] == GM_PHASE_TEMPLATE) continue;
         if (isfinite(b->scale[t]))
@@ -96,7 +83,7 @@ static gm_status run(gm_lens *lens, gm_runner *runner, gm_probe_block **block, g
     return status;
 }
 
-gm_status gm_lens_read(gm_lens *lens, gm_runner *runner, const gm_ablate_texts *texts,
+gm_status gm_lens_read(gm_lens *lens, gm_runner *runner, const gm_held_texts *texts,
                        gm_progress *progress, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -113,7 +100,7 @@ gm_status gm_lens_read(gm_lens *lens, gm_runner *runner, const gm_ablate_texts *
             if ((texts->sha[32 * i] & 1u) != h) continue;
             if (block && !gm_probe_block_fits(block, texts->begin[i + 1] - texts->begin[i]))
                 GM_TRY(run(lens, runner, &block, &lens->half[h], progress, err));
-            GM_TRY(gm_ablate_texts_put(texts, i, &block, err));
+            GM_TRY(gm_held_texts_put(texts, i, &block, err));
         }
         if (block) GM_TRY(run(lens, runner, &block, &lens->half[h], progress, err));
     }

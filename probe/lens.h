@@ -33,7 +33,8 @@
 #ifndef GM_LENS_H
 #define GM_LENS_H
 
-#include "probe/ablate.h"
+#include "probe/held_texts.h"
+#include "probe/knockouts.h"
 
 enum { GM_LENS_PROMOTED = 10, GM_LENS_SUPPRESSED = 5 };
 
@@ -77,7 +78,7 @@ uint64_t gm_lens_bytes(const gm_model_info *info, const gm_knockouts *asked);
 
 /* Run all documents through `runner`, made with `sums`, and add up. GM_EMEM, errors of
  * gm_runner_run; GM_ENUMERIC: no token counts. */
-gm_status gm_lens_read(gm_lens *lens, gm_runner *runner, const gm_ablate_texts *texts,
+gm_status gm_lens_read(gm_lens *lens, gm_runner *runner, const gm_held_texts *texts,
                        gm_progress *progress, gm_error *err) GM_MUST_USE;
 /* Fill in `expert`, by sessions of its own. progress: in experts. GM_EMEM, GM_EINTERRUPTED, errors
  * of gm_session_create. */

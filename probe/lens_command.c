@@ -32,7 +32,7 @@ typedef struct request {
     int64_t of_layer; /* what `layer` says */
     bool plain, every;
     gm_knockouts asked;
-    gm_ablate_texts texts;
+    gm_held_texts texts;
     gm_lens lens;
     gm_outfile *file, *array; /* held from the beginning: nobody else writes them meanwhile */
 } request;
@@ -42,7 +42,7 @@ static void request_clear(request *r)
     gm_outfile_abort(r->file);
     gm_outfile_abort(r->array);
     gm_lens_clear(&r->lens);
-    gm_ablate_texts_clear(&r->texts);
+    gm_held_texts_clear(&r->texts);
     gm_knockouts_clear(&r->asked);
     gm_run_close(&r->run);
 }
@@ -84,7 +84,7 @@ static gm_status read_texts(request *r, gm_error *err)
     gm_run *run = &r->run;
     run->runner_options.norms = run->runner_options.nll = false;
     run->runner_options.sums = true;
-    GM_TRY(gm_ablate_texts_read(&r->texts, run->blocks, err));
+    GM_TRY(gm_held_texts_read(&r->texts, run->blocks, err));
     GM_TRY(gm_runner_create(&run->runner, run->model, &run->runner_options, err));
     gm_progress_start(&progress, "lens", "tokens", (double)r->texts.token.n, run->o.quiet);
     status = gm_lens_read(&r->lens, run->runner, &r->texts, &progress, err);

@@ -109,7 +109,7 @@ static void write_corpus(const char *path)
 /* A model, its documents, a runner. */
 typedef struct fixture {
     gm_run run;
-    gm_ablate_texts texts;
+    gm_held_texts texts;
     gm_knockouts out;
     gm_progress progress;
     gm_edit_mode mode;
@@ -132,7 +132,7 @@ static void set_up(fixture *f, const char *model, gm_edit_mode mode, const char 
     o->quiet = true;
     write_corpus("c.jsonl");
     CHECK_OK(gm_run_open(&f->run, &err), err);
-    CHECK_OK(gm_ablate_texts_read(&f->texts, f->run.blocks, &err), err);
+    CHECK_OK(gm_held_texts_read(&f->texts, f->run.blocks, &err), err);
     CHECK_OK(gm_knockouts_read(&f->out, experts, NULL, gm_model_get_info(f->run.model), mode, &err),
              err);
     CHECK_OK(gm_runner_create(&f->run.runner, f->run.model, &f->run.runner_options, &err), err);
@@ -142,7 +142,7 @@ static void set_up(fixture *f, const char *model, gm_edit_mode mode, const char 
 static void tear_down(fixture *f)
 {
     gm_knockouts_clear(&f->out);
-    gm_ablate_texts_clear(&f->texts);
+    gm_held_texts_clear(&f->texts);
     f->run.o.corpus = (gm_opt_list){0};
     gm_run_close(&f->run);
 }
@@ -422,13 +422,13 @@ static gm_status attempt(void *state, gm_error *err)
     fixture *f = state;
     gm_status status = GM_OK;
     gm_blocks *blocks = NULL;
-    gm_ablate_texts texts = {0};
+    gm_held_texts texts = {0};
     gm_knockouts out = {0};
     gm_ablate a = {0};
     GM_TRY(gm_knockouts_read(&out, "1:0,2:4+2:5,2:3", NULL, gm_model_get_info(f->run.model),
                              GM_EDIT_BIAS, err));
     GM_TRY(gm_blocks_create(&blocks, &f->run.blocks_options, err));
-    GM_TRY(gm_ablate_texts_read(&texts, blocks, err));
+    GM_TRY(gm_held_texts_read(&texts, blocks, err));
     a = (gm_ablate){.model = f->run.model,
                     .runner = f->run.runner,
                     .texts = &texts,
@@ -442,7 +442,7 @@ static gm_status attempt(void *state, gm_error *err)
 out:
     gm_ablate_clear(&a);
     gm_knockouts_clear(&out);
-    gm_ablate_texts_clear(&texts);
+    gm_held_texts_clear(&texts);
     gm_blocks_free(blocks);
     return status;
 }

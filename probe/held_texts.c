@@ -1,6 +1,7 @@
-/* ablate_texts.c - the documents of gm-probe ablate, and their groups: see ablate.h. */
+/* held_texts.c - the documents of a corpus in memory, and their groups: see held_texts.h. */
+#include "probe/held_texts.h"
+
 #include "formats/atlas.h"
-#include "probe/ablate.h"
 #include "probe/sha_index.h"
 #include "text/words.h"
 
@@ -8,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static gm_status no_memory(const gm_ablate_texts *t, gm_error *err)
+static gm_status no_memory(const gm_held_texts *t, gm_error *err)
 {
     return gm_fail(err, GM_EMEM, "no memory for %zu documents", t->n);
 }
 
 /* Room for one more block's documents and rows. */
-static gm_status make_room(gm_ablate_texts *t, const gm_probe_block *b, gm_error *err)
+static gm_status make_room(gm_held_texts *t, const gm_probe_block *b, gm_error *err)
 {
     const size_t rows = t->token.n + b->token.n, n = t->n + b->n_documents;
     if (rows > t->cap_rows) {
@@ -35,7 +36,7 @@ static gm_status make_room(gm_ablate_texts *t, const gm_probe_block *b, gm_error
     return GM_OK;
 }
 
-static gm_status add_block(gm_ablate_texts *t, const gm_probe_block *b, gm_vocabulary *subsets,
+static gm_status add_block(gm_held_texts *t, const gm_probe_block *b, gm_vocabulary *subsets,
                            gm_error *err)
 {
     gm_status status = GM_OK;
@@ -47,7 +48,7 @@ static gm_status add_block(gm_ablate_texts *t, const gm_probe_block *b, gm_vocab
         for (size_t i = b->begin[d]; i < b->begin[d + 1]; i++)
             GM_TRY(gm_ids_append(&t->token, b->token.at[i], err));
         memcpy(t->sha + 32 * t->n, from->sha, 32);
-        t->group[t->n] = GM_ABLATE_NO_GROUP;
+        t->group[t->n] = GM_HELD_NO_GROUP;
         if (from->subset[0]) {
             GM_TRY(gm_vocabulary_add(subsets, from->subset, strlen(from->subset), &subset, err));
             t->group[t->n] = (uint16_t)subset; /* gm_blocks refuses more than a trace can name */
@@ -58,8 +59,7 @@ out:
     return status;
 }
 
-gm_status gm_ablate_texts_put(const gm_ablate_texts *t, size_t i, gm_probe_block **block,
-                              gm_error *err)
+gm_status gm_held_texts_put(const gm_held_texts *t, size_t i, gm_probe_block **block, gm_error *err)
 {
     const size_t first = t->begin[i], n = t->begin[i + 1] - first;
     gm_probe_document d = {
@@ -73,7 +73,7 @@ gm_status gm_ablate_texts_put(const gm_ablate_texts *t, size_t i, gm_probe_block
 /* ---- groups ---- */
 
 /* Number the subsets by name, so that a corpus in another order has the same table. */
-static gm_status name_groups(gm_ablate_texts *t, const gm_vocabulary *subsets, gm_error *err)
+static gm_status name_groups(gm_held_texts *t, const gm_vocabulary *subsets, gm_error *err)
 {
     t->n_groups = gm_vocabulary_n(subsets);
     t->group_name = gm_arena_alloc(&t->arena, t->n_groups, sizeof *t->group_name);
@@ -85,7 +85,7 @@ static gm_status name_groups(gm_ablate_texts *t, const gm_vocabulary *subsets, g
     }
     qsort(t->group_name, t->n_groups, sizeof *t->group_name, gm_ascending_text);
     for (size_t i = 0; i < t->n; i++) {
-        if (t->group[i] == GM_ABLATE_NO_GROUP) continue;
+        if (t->group[i] == GM_HELD_NO_GROUP) continue;
         const char *name = gm_vocabulary_word(subsets, t->group[i]);
         const char **at =
             bsearch(&name, t->group_name, t->n_groups, sizeof *t->group_name, gm_ascending_text);
@@ -94,12 +94,12 @@ static gm_status name_groups(gm_ablate_texts *t, const gm_vocabulary *subsets, g
     return GM_OK;
 }
 
-gm_status gm_ablate_texts_read(gm_ablate_texts *t, gm_blocks *blocks, gm_error *err)
+gm_status gm_held_texts_read(gm_held_texts *t, gm_blocks *blocks, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_probe_block *block = NULL;
     gm_vocabulary *subsets = NULL;
-    *t = (gm_ablate_texts){0};
+    *t = (gm_held_texts){0};
     GM_TRY(gm_vocabulary_create(&subsets, err));
     for (;;) {
         GM_TRY(gm_blocks_next(blocks, &block, err));
@@ -112,12 +112,12 @@ gm_status gm_ablate_texts_read(gm_ablate_texts *t, gm_blocks *blocks, gm_error *
 out:
     gm_probe_block_free(block);
     gm_vocabulary_free(subsets);
-    if (status != GM_OK) gm_ablate_texts_clear(t);
+    if (status != GM_OK) gm_held_texts_clear(t);
     return status;
 }
 
 /* The names and keywords of the atlas's clusters; noise is the last. */
-static gm_status name_clusters(gm_ablate_texts *t, const gm_atlas *atlas, gm_error *err)
+static gm_status name_clusters(gm_held_texts *t, const gm_atlas *atlas, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text words = {0};
@@ -145,8 +145,8 @@ out:
     return status;
 }
 
-gm_status gm_ablate_texts_cluster(gm_ablate_texts *t, const char *path, size_t *n_unknown,
-                                  gm_error *err)
+gm_status gm_held_texts_cluster(gm_held_texts *t, const char *path, size_t *n_unknown,
+                                gm_error *err)
 {
     gm_status status = GM_OK;
     gm_atlas *atlas = NULL;
@@ -154,7 +154,7 @@ gm_status gm_ablate_texts_cluster(gm_ablate_texts *t, const char *path, size_t *
     *n_unknown = 0;
     GM_TRY(gm_atlas_open(&atlas, path, err));
     GM_TRY(gm_sha_index_init(&index, atlas->sha, atlas->n, err));
-    if (atlas->n_clusters + 1 >= GM_ABLATE_NO_GROUP)
+    if (atlas->n_clusters + 1 >= GM_HELD_NO_GROUP)
         GM_FAIL(GM_EARG, "'%s' has %zu clusters, which are more than a table can name", path,
                 atlas->n_clusters);
     GM_TRY(name_clusters(t, atlas, err));
@@ -162,7 +162,7 @@ gm_status gm_ablate_texts_cluster(gm_ablate_texts *t, const char *path, size_t *
         const int64_t at = gm_sha_index_find(&index, t->sha + 32 * i);
         const int32_t cluster = at < 0 ? 0 : atlas->cluster[at];
         t->group[i] = (uint16_t)(cluster < 0 ? (int32_t)atlas->n_clusters : cluster);
-        if (at < 0) t->group[i] = GM_ABLATE_NO_GROUP;
+        if (at < 0) t->group[i] = GM_HELD_NO_GROUP;
         *n_unknown += at < 0;
     }
     if (*n_unknown == t->n)
@@ -174,7 +174,7 @@ out:
     return status;
 }
 
-void gm_ablate_texts_clear(gm_ablate_texts *t)
+void gm_held_texts_clear(gm_held_texts *t)
 {
     gm_ids_clear(&t->token);
     gm_free(t->phase);
@@ -182,5 +182,24 @@ void gm_ablate_texts_clear(gm_ablate_texts *t)
     gm_free(t->sha);
     gm_free(t->group);
     gm_arena_clear(&t->arena);
-    *t = (gm_ablate_texts){0};
+    *t = (gm_held_texts){0};
+}
+
+/* Where the progress stood before a block. */
+typedef struct show {
+    gm_progress *progress;
+    double before;
+} show;
+
+static void show_rows(void *context, size_t rows)
+{
+    show *s = context;
+    gm_progress_set(s->progress, s->before + (double)rows);
+}
+
+gm_status gm_held_texts_run(gm_runner *runner, gm_probe_block *block, gm_progress *progress,
+                            gm_error *err)
+{
+    show s = {progress, progress ? progress->done : 0.0};
+    return gm_runner_run(runner, block, progress ? show_rows : NULL, &s, err);
 }
